@@ -1,0 +1,71 @@
+"""Sizes in bytes and times in seconds, as people write them and as people read them.
+
+Sizes are powers of 1024, as Juju's are: ``4G`` is 4 × 1024³ bytes.
+"""
+
+import datetime
+import re
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGTP]?)(?:iB|B)?", re.IGNORECASE)
+_EXPONENT = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_size(text: str | int) -> int:
+    """Return the number of bytes that ``text`` means: ``"4G"``, ``"512M"``, ``"1.5T"``, ``4096``.
+
+    Raises:
+        ValueError: where it is not a size; the message shows the form.
+    """
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    match = _SIZE.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"{text!r} is not a size; write for example 512M, 4G or 1.5T")
+    return int(float(match["number"]) * KIB ** _EXPONENT[match["unit"].upper()])
+
+
+def format_size(size: float) -> str:
+    """Return ``size`` bytes as people read it, with powers of 1024: ``"1.5 GiB"``."""
+    if abs(size) < KIB:
+        return f"{size:.0f} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size /= KIB
+        if abs(size) < KIB:
+            return f"{size:.1f} {unit}"
+    return f"{size / KIB:.1f} PiB"
+
+
+def parse_duration(text: str | float) -> float:
+    """Return the number of seconds that ``text`` means: ``"90s"``, ``"30m"``, ``"1h"``, ``60``.
+
+    Raises:
+        ValueError: where it is not a duration; the message shows the form.
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool) and text >= 0:
+        return float(text)
+    match = _DURATION.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"{text!r} is not a duration; write for example 90s, 30m, 1h or 7d")
+    return float(match["number"]) * _SECONDS[match["unit"].lower()]
+
+
+def format_duration(seconds: float) -> str:
+    """Return ``seconds`` as people read it: ``"0.4 s"``, ``"2 min 5 s"``, ``"3 h 20 min"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def utc_now() -> datetime.datetime:
+    """Return this host's clock, in UTC, with its time zone attached."""
+    return datetime.datetime.now(datetime.UTC)
