@@ -1,0 +1,14 @@
+"""Objects on a disk: blocks, durable writes, space, audit. No network, no database.
+
+``disk``      the one layer through which every write passes
+``blocks``    1 MiB blocks and the map of their hashes
+``partial``   an object that is not whole yet, and its journal
+``objects``   the tree of whole objects and the facts beside them
+``space``     is there room, before the first byte
+``identity``  whose store this is
+``audit``     is what lies here still what was proved
+``storage``   a region's image-storage, made of the above
+
+The region's storage and the rack's cache both stand on ``objects`` and ``partial``; they differ in
+who decides what to keep.
+"""

@@ -1,0 +1,256 @@
+"""The tree of objects: whole ones under their full sha256, their facts, and the partial ones.
+
+::
+
+    objects/<sha256>            the bytes
+    facts/<sha256>              what the proof left behind; always there before the object is
+    partial/<sha256>.data       bytes on their way in
+    partial/<sha256>.journal    which of them count
+    damaged/<sha256>            what was once proved and no longer is what it was
+
+Always true: a file in ``objects/`` was proved before it got its name, and an object is opened only
+if it still is, by size, time and inode, the file that was proved. Nothing in this module decides
+what to keep.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+from boot_resources import digests, errors, units
+from boot_resources.store import blocks, facts, journal, partial
+from boot_resources.store import disk as disks
+
+
+class ObjectMissing(errors.BootResourcesError):
+    """There is no whole object of that name here."""
+
+
+class ObjectChanged(errors.BootResourcesError):
+    """The file under an object's name is not the one that was proved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Occupied:
+    """A name in the tree and the space it takes.
+
+    Attributes:
+        sha256: the object.
+        space: bytes on the disk (``st_blocks``), facts or journal included.
+    """
+
+    sha256: str
+    space: int
+
+
+class OpenObject:
+    """A whole object, open for reading; closed by the caller (a context manager)."""
+
+    def __init__(self, fd: int, known: facts.Facts) -> None:
+        self.fd = fd
+        self.facts = known
+
+    @property
+    def size(self) -> int:
+        """Bytes of the object."""
+        return self.facts.size
+
+    def __enter__(self) -> "OpenObject":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+class ObjectTree:
+    """The objects below one directory."""
+
+    def __init__(self, root: pathlib.Path, disk: disks.Disk | None = None) -> None:
+        self.root = root
+        self.disk = disk or disks.Disk()
+        self._objects = root / "objects"
+        self._facts = root / "facts"
+        self._partial = root / "partial"
+        self._damaged = root / "damaged"
+
+    def prepare(self) -> None:
+        """Make the directories that are not there yet."""
+        for directory in (self._objects, self._facts, self._partial, self._damaged):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> pathlib.Path:
+        """Return where the whole object lies or would lie."""
+        return self._objects / digests.check_sha256(sha256)
+
+    def whole(self) -> Iterator[Occupied]:
+        """Return every whole object and the space that it and its facts take."""
+        beside = {entry.name: _space(entry) for entry in os.scandir(self._facts)}
+        for entry in os.scandir(self._objects):
+            if digests.is_sha256(entry.name) and entry.is_file(follow_symlinks=False):
+                yield Occupied(entry.name, _space(entry) + beside.get(entry.name, 0))
+
+    def strangers(self) -> Iterator[pathlib.Path]:
+        """Return what lies among the objects and is not one by its name or kind."""
+        for entry in os.scandir(self._objects):
+            if not (digests.is_sha256(entry.name) and entry.is_file(follow_symlinks=False)):
+                yield pathlib.Path(entry.path)
+
+    def partials(self) -> Iterator[Occupied]:
+        """Return every partial object and the space that it takes."""
+        for entry in os.scandir(self._partial):
+            name, _, kind = entry.name.partition(".")
+            if kind == "data" and digests.is_sha256(name):
+                beside = self._partial / f"{name}.journal"
+                space = _space(entry)
+                with contextlib.suppress(FileNotFoundError):
+                    space += beside.stat().st_blocks * 512
+                yield Occupied(name, space)
+
+    def space_of(self, sha256: str) -> int:
+        """Return the bytes on the disk that a whole or partial object takes now."""
+        places = (
+            self._objects / sha256,
+            self._facts / sha256,
+            self._partial / f"{sha256}.data",
+            self._partial / f"{sha256}.journal",
+        )
+        space = 0
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):
+                space += place.stat().st_blocks * 512
+        return space
+
+    def facts_of(self, sha256: str) -> facts.Facts:
+        """Return what is known of a whole object.
+
+        Raises:
+            ObjectMissing: there are no facts about it.
+            facts.BadFacts: they are damaged.
+        """
+        try:
+            known = facts.Facts.from_bytes((self._facts / sha256).read_bytes())
+        except FileNotFoundError:
+            raise ObjectMissing(f"object {sha256[:12]} is not here") from None
+        if known.sha256 != sha256:
+            raise facts.BadFacts(f"the facts about object {sha256[:12]} are those of another")
+        return known
+
+    def open(self, sha256: str) -> OpenObject:
+        """Open a whole object for reading, if it still is the file that was proved.
+
+        Raises:
+            ObjectMissing: it is not here.
+            ObjectChanged: size, time or inode differ from what was proved, or its facts are gone.
+        """
+        path = self.path(sha256)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ObjectMissing(f"object {sha256[:12]} is not here") from None
+        try:
+            known = self.facts_of(sha256)
+            if not known.describe(os.fstat(fd)):
+                raise ObjectChanged(
+                    f"object {sha256[:12]} in {self._objects} was changed since it was proved"
+                )
+        except (ObjectMissing, facts.BadFacts) as error:
+            os.close(fd)
+            raise ObjectChanged(f"object {sha256[:12]} has no usable facts: {error}") from error
+        except BaseException:
+            os.close(fd)
+            raise
+        return OpenObject(fd, known)
+
+    def begin(
+        self, sha256: str, size: int, block_map: blocks.BlockMap | None = None
+    ) -> partial.Partial:
+        """Open the partial object of that name, or start it; its whole space is reserved.
+
+        A partial of another size is removed first: sizes come from a signed document.
+
+        Raises:
+            OSError: ``ENOSPC`` where there is no space for the whole object.
+        """
+        digests.check_sha256(sha256)
+        paths = partial.Paths(
+            data=self._partial / f"{sha256}.data", journal=self._partial / f"{sha256}.journal"
+        )
+        header = journal.Header(sha256, size)
+        if journal.read_header(paths.journal) not in (header, None):
+            self.disk.remove(paths.journal)
+            self.disk.remove(paths.data)
+        return partial.Partial(self.disk, paths, header, block_map)
+
+    def publish(self, incoming: partial.Partial) -> facts.Facts:
+        """Prove a partial object and give it its name; the caller closes it afterwards.
+
+        Raises:
+            partial.WrongObject: its bytes are not the object's; nothing was published.
+            OSError: the disk refused; the bytes cannot be trusted, ``discard`` them.
+        """
+        block_map = incoming.prove()
+        known = self._record(incoming.sha256, block_map, incoming.settle())
+        incoming.move_to(self._objects / incoming.sha256)
+        return known
+
+    def _record(
+        self, sha256: str, block_map: blocks.BlockMap, found: os.stat_result
+    ) -> facts.Facts:
+        known = facts.Facts(
+            sha256=sha256,
+            block_map=block_map,
+            mtime_ns=found.st_mtime_ns,
+            inode=found.st_ino,
+            proved=units.utc_now(),
+        )
+        self.disk.publish(self._facts / sha256, known.to_bytes())
+        return known
+
+    def prove_again(self, sha256: str) -> facts.Facts:
+        """Hash a whole object that has no usable facts, and write them anew.
+
+        Raises:
+            ObjectChanged: its bytes are not what its name says.
+        """
+        path = self.path(sha256)
+        whole = hashlib.sha256()
+        block_digests = []
+        with path.open("rb", buffering=0) as stream:
+            before = os.fstat(stream.fileno())
+            while block := stream.read(blocks.BLOCK_SIZE):
+                whole.update(block)
+                block_digests.append(hashlib.sha256(block).digest())
+            after = os.fstat(stream.fileno())
+        unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+        if whole.hexdigest() != sha256 or not unchanged:
+            raise ObjectChanged(f"object {sha256[:12]} has other bytes than its name says")
+        return self._record(sha256, blocks.BlockMap(after.st_size, b"".join(block_digests)), after)
+
+    def set_aside(self, sha256: str) -> None:
+        """Take an object that is not what it was out of service, and keep its bytes to look at."""
+        with contextlib.suppress(FileNotFoundError):
+            self.disk.rename(self._objects / sha256, self._damaged / sha256)
+        self.disk.remove(self._facts / sha256)
+
+    def move_out(self, sha256: str, target: pathlib.Path) -> None:
+        """Take a whole object out of the tree to ``target``; its facts go."""
+        with contextlib.suppress(FileNotFoundError):
+            self.disk.rename(self._objects / sha256, target)
+        self.disk.remove(self._facts / sha256)
+
+    def remove(self, sha256: str) -> None:
+        """Remove a whole object and its facts, the object first."""
+        self.disk.remove(self._objects / sha256)
+        self.disk.remove(self._facts / sha256)
+
+    def remove_partial(self, sha256: str) -> None:
+        """Remove what came of an object that is not whole."""
+        self.disk.remove(self._partial / f"{sha256}.journal")
+        self.disk.remove(self._partial / f"{sha256}.data")
+
+
+def _space(entry: "os.DirEntry[str]") -> int:
+    return entry.stat(follow_symlinks=False).st_blocks * 512
