@@ -52,6 +52,19 @@ class Standing:
     since: datetime.datetime
 
 
+def describe(standing: Standing) -> dict[str, str]:
+    """Return a standing notice as plain values, for JSON."""
+    return {
+        "scope": standing.scope,
+        "unit": standing.unit,
+        "key": standing.notice.key,
+        "severity": standing.notice.severity.name.lower(),
+        "text": standing.notice.text,
+        "cure": standing.notice.cure,
+        "since": standing.since.isoformat(timespec="seconds"),
+    }
+
+
 class NoticeBoard:
     """The notices of one unit, in memory: they can be raised with the disk full and no database.
 

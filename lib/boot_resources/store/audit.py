@@ -76,7 +76,7 @@ def _look(tree: objects.ObjectTree, sha256: str) -> Finding:
     try:
         try:
             known = tree.facts_of(sha256)
-            if known.describe(tree.path(sha256).stat()):
+            if known.stamp == facts.Stamp.of(tree.path(sha256).stat()):
                 return Finding(sha256, known.size, Verdict.SOUND)
         except (objects.ObjectMissing, facts.BadFacts):
             pass

@@ -2,9 +2,9 @@
 
 Always true: a file that others may read under its final name is written aside, made durable,
 renamed, and its directory made durable, in that order (``publish``). So a crash at any
-instruction, or a power cut after any write, leaves the old state or the new. A failed ``fsync`` is never
-retried on the same data: after it the kernel may have dropped the pages and marked them clean, so
-the caller must discard the file and fetch it again.
+instruction, or a power cut after any write, leaves the old state or the new. A failed ``fsync``
+is never retried on the same data: after it the kernel may have dropped the pages and marked them
+clean, so the caller must discard the file and fetch it again.
 
 Tests replace a ``Disk`` by one that records, tears or fails its calls; nothing else in the store
 or the cache calls the operating system to change a file.

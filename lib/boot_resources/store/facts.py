@@ -21,22 +21,40 @@ class BadFacts(errors.BootResourcesError):
     """The facts file is damaged; the object must be proved again by hashing it."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a file was at the moment of its proof.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: modification time, nanoseconds.
+        inode: the inode.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "Stamp":
+        """Return the stamp of a file as it is now."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known of a proved object.
 
     Attributes:
         sha256: the object's name.
-        block_map: its block map, which also has the size.
-        mtime_ns: the file's modification time when it was proved, nanoseconds.
-        inode: the file's inode when it was proved.
-        proved: when it was proved.
+        block_map: its block map.
+        stamp: what the file was when it was proved.
+        proved: when that was.
     """
 
     sha256: str
     block_map: blocks.BlockMap
-    mtime_ns: int
-    inode: int
+    stamp: Stamp
     proved: datetime.datetime
 
     @property
@@ -44,22 +62,14 @@ class Facts:
         """Bytes of the object."""
         return self.block_map.size
 
-    def describe(self, found: os.stat_result) -> bool:
-        """Return whether the file is, by size, time and inode, the one that was proved."""
-        return (found.st_size, found.st_mtime_ns, found.st_ino) == (
-            self.size,
-            self.mtime_ns,
-            self.inode,
-        )
-
     def to_bytes(self) -> bytes:
         """Return the file's content: one JSON line, then the block map."""
         body = self.block_map.to_bytes()
         head = {
             "format": _FORMAT,
             "sha256": self.sha256,
-            "mtime_ns": self.mtime_ns,
-            "inode": self.inode,
+            "mtime_ns": self.stamp.mtime_ns,
+            "inode": self.stamp.inode,
             "proved": self.proved.isoformat(),
             "map": hashlib.sha256(body).hexdigest(),
         }
@@ -77,11 +87,11 @@ class Facts:
             head = json.loads(line)
             if head["format"] != _FORMAT or head["map"] != hashlib.sha256(body).hexdigest():
                 raise BadFacts("the facts about an object are damaged")
+            block_map = blocks.BlockMap.from_bytes(body)
             return cls(
                 sha256=head["sha256"],
-                block_map=blocks.BlockMap.from_bytes(body),
-                mtime_ns=head["mtime_ns"],
-                inode=head["inode"],
+                block_map=block_map,
+                stamp=Stamp(block_map.size, head["mtime_ns"], head["inode"]),
                 proved=datetime.datetime.fromisoformat(head["proved"]),
             )
         except (ValueError, KeyError, TypeError) as error:

@@ -1,78 +1,101 @@
-"""Whose store this is: ``store.json`` names the cluster that its objects belong to.
+"""Whose directory this is: ``store.json`` names the cluster, ``cache.json`` marks a rack's cache.
 
-Always true: a region writes only below a directory that was empty when it first came, or that
-carries this cluster's name. A store of another cluster, an old store beside a new empty catalog,
-or a directory with content and no identity (MAAS's own image-storage is one) is refused, and
-nothing in it is touched.
+Always true: a controller writes only below a directory that was empty when it first came, or that
+carries its mark. A store of another cluster, an old store beside a new empty catalog, or a
+directory with content and no mark (MAAS's own image-storage is one) is refused, and nothing in it
+is touched.
 """
 
+import dataclasses
 import json
 import pathlib
 
 from boot_resources import errors, units
 from boot_resources.store import disk as disks
 
-FILE = "store.json"
 FORMAT = 1
 _HARMLESS = frozenset({"lost+found"})
 
 
-class ForeignStore(errors.BootResourcesError):
-    """The directory is not a store of this cluster."""
+class ForeignDirectory(errors.BootResourcesError):
+    """The directory is not this controller's to write to."""
 
 
-def establish(root: pathlib.Path, cluster: str, disk: disks.Disk) -> None:
-    """Make sure that ``root`` is a store of ``cluster``; an empty directory becomes one.
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """Who a directory belongs to.
 
-    Args:
-        root: the directory, made if it is not there.
-        cluster: the cluster's UUID, as its catalog has it.
-        disk: the file layer.
+    Attributes:
+        kind: ``store`` or ``cache``; the mark lies in ``<kind>.json``.
+        owner: the cluster's UUID for a store; empty for a cache, which any cluster may fill.
+        option: the settings key that names the directory, for the messages.
+    """
+
+    kind: str
+    owner: str
+    option: str
+
+    @property
+    def file(self) -> str:
+        """Name of the file that carries the mark."""
+        return f"{self.kind}.json"
+
+
+def store_of(cluster: str) -> Mark:
+    """Return the mark of a region's image-storage."""
+    return Mark("store", cluster, "storage.path")
+
+
+CACHE = Mark("cache", "", "cache.path")
+
+
+def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
+    """Make sure that ``root`` carries ``mark``; an empty directory gets it.
 
     Raises:
-        ForeignStore: it is something else; the message names what, and the cure.
+        ForeignDirectory: it is something else; the message names what, and the cure.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        identity = root / FILE
-        if identity.exists():
-            _check(identity, cluster)
+        if (root / mark.file).exists():
+            _check(root / mark.file, mark)
             return
-        content = sorted(e.name for e in root.iterdir() if e.name not in _HARMLESS)
+        aside = f".{mark.file}.new"
+        content = sorted({entry.name for entry in root.iterdir()} - _HARMLESS - {aside})
     except OSError as error:
-        raise ForeignStore(
-            f"the store {root} cannot be used: {error.strerror}",
-            "check the path, its owner and its mount",
+        raise ForeignDirectory(
+            f"{root} cannot be used as a {mark.kind}: {error.strerror}",
+            f"check {mark.option}, its owner and its mount",
         ) from error
-    leftovers = {f".{FILE}.new"}
-    if set(content) - leftovers:
-        raise ForeignStore(
-            f"{root} has content and no {FILE}: it was not made by boot-resources "
-            f"(found: {', '.join(content[:3])}{', ...' if len(content) > 3 else ''})",
-            "set storage.path to an empty directory; nothing here was touched",
+    if content:
+        listed = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
+        raise ForeignDirectory(
+            f"{root} has content and no {mark.file}: boot-resources did not make it as a "
+            f"{mark.kind} (found: {listed})",
+            f"set {mark.option} to an empty directory; nothing here was touched",
         )
     created = units.utc_now().isoformat(timespec="seconds")
-    body = {"format": FORMAT, "cluster": cluster, "created": created}
-    disk.publish(identity, json.dumps(body, indent=2).encode() + b"\n")
+    body = {"format": FORMAT, "owner": mark.owner, "created": created}
+    disk.publish(root / mark.file, json.dumps(body, indent=2).encode() + b"\n")
 
 
-def _check(identity: pathlib.Path, cluster: str) -> None:
+def _check(path: pathlib.Path, mark: Mark) -> None:
     try:
-        body = json.loads(identity.read_text())
-        owner, form = str(body["cluster"]), int(body["format"])
+        body = json.loads(path.read_text())
+        owner, form = str(body["owner"]), int(body["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ForeignStore(
-            f"{identity} cannot be read: {error}",
+        raise ForeignDirectory(
+            f"{path} cannot be read: {error}",
             "restore it from a backup; nothing was touched",
         ) from error
     if form != FORMAT:
-        raise ForeignStore(
-            f"the store {identity.parent} has format {form}; this version reads format {FORMAT}",
+        raise ForeignDirectory(
+            f"the {mark.kind} {path.parent} has format {form}; this version reads {FORMAT}",
             "install the version of boot-resources that wrote it",
         )
-    if owner != cluster:
-        raise ForeignStore(
-            f"the store {identity.parent} belongs to cluster {owner}, the catalog to {cluster}",
-            "point catalog.url to that cluster's catalog, or storage.path to an empty directory; "
-            "nothing was touched",
+    if owner != mark.owner:
+        raise ForeignDirectory(
+            f"the store {path.parent} belongs to cluster {owner}, the catalog to {mark.owner}",
+            f"point catalog.url to that cluster's catalog, or {mark.option} to an empty "
+            "directory; nothing was touched",
         )

@@ -49,20 +49,24 @@ class Occupied:
 class OpenObject:
     """A whole object, open for reading; closed by the caller (a context manager)."""
 
-    def __init__(self, fd: int, known: facts.Facts) -> None:
+    def __init__(self, fd: int, stamp: facts.Stamp) -> None:
         self.fd = fd
-        self.facts = known
+        self.stamp = stamp
 
     @property
     def size(self) -> int:
         """Bytes of the object."""
-        return self.facts.size
+        return self.stamp.size
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)
 
     def __enter__(self) -> "OpenObject":
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
+        self.close()
 
 
 class ObjectTree:
@@ -138,8 +142,13 @@ class ObjectTree:
             raise facts.BadFacts(f"the facts about object {sha256[:12]} are those of another")
         return known
 
-    def open(self, sha256: str) -> OpenObject:
+    def open(self, sha256: str, stamp: facts.Stamp | None = None) -> OpenObject:
         """Open a whole object for reading, if it still is the file that was proved.
+
+        Args:
+            sha256: the object.
+            stamp: what the file was when it was proved, from an earlier call; without it the
+                facts are read.
 
         Raises:
             ObjectMissing: it is not here.
@@ -151,18 +160,21 @@ class ObjectTree:
         except FileNotFoundError:
             raise ObjectMissing(f"object {sha256[:12]} is not here") from None
         try:
-            known = self.facts_of(sha256)
-            if not known.describe(os.fstat(fd)):
+            stamp = stamp or self._proved_stamp(sha256)
+            if stamp != facts.Stamp.of(os.fstat(fd)):
                 raise ObjectChanged(
                     f"object {sha256[:12]} in {self._objects} was changed since it was proved"
                 )
-        except (ObjectMissing, facts.BadFacts) as error:
-            os.close(fd)
-            raise ObjectChanged(f"object {sha256[:12]} has no usable facts: {error}") from error
         except BaseException:
             os.close(fd)
             raise
-        return OpenObject(fd, known)
+        return OpenObject(fd, stamp)
+
+    def _proved_stamp(self, sha256: str) -> facts.Stamp:
+        try:
+            return self.facts_of(sha256).stamp
+        except (ObjectMissing, facts.BadFacts) as error:
+            raise ObjectChanged(f"object {sha256[:12]} has no usable facts: {error}") from error
 
     def begin(
         self, sha256: str, size: int, block_map: blocks.BlockMap | None = None
@@ -202,8 +214,7 @@ class ObjectTree:
         known = facts.Facts(
             sha256=sha256,
             block_map=block_map,
-            mtime_ns=found.st_mtime_ns,
-            inode=found.st_ino,
+            stamp=facts.Stamp.of(found),
             proved=units.utc_now(),
         )
         self.disk.publish(self._facts / sha256, known.to_bytes())

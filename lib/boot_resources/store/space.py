@@ -12,8 +12,9 @@ import pathlib
 from boot_resources import errors, units
 
 OVERHEAD = 16 * units.KIB
-"""Bytes an object takes beside its own: facts, journal, rounding; the map's 32 bytes a MiB come on
-top."""
+"""Bytes an object takes beside its own, for facts, journal and rounding."""
+_PER_OBJECT_BYTE = 8192
+"""Facts (32 bytes a MiB) and journal (40 bytes a MiB) take less than a byte for this many."""
 
 
 class NotEnoughSpace(errors.BootResourcesError):
@@ -60,7 +61,7 @@ class Room:
 
 def on_disk(size: int) -> int:
     """Return an upper bound of the bytes that an object of ``size`` bytes takes on a disk."""
-    return size + size // 16384 + OVERHEAD
+    return size + size // _PER_OBJECT_BYTE + OVERHEAD
 
 
 def room(path: pathlib.Path, needed: int, reserve: int) -> Room:

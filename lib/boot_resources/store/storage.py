@@ -39,9 +39,9 @@ class Storage:
         """Make sure that the store is this cluster's, and audit it.
 
         Raises:
-            identity.ForeignStore: it is not; nothing was touched.
+            identity.ForeignDirectory: it is not; nothing was touched.
         """
-        identity.establish(self.root, cluster, self._disk)
+        identity.establish(self.root, identity.store_of(cluster), self._disk)
         self._tree.prepare()
         self._removed.mkdir(exist_ok=True)
         report = audit.audit(self._tree)

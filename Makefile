@@ -1,0 +1,57 @@
+# The workshop. Each target works as the first command in a fresh clone: it checks what this
+# host lacks (tools/preflight.sh), makes the environment (tools/environment.sh), then does its work.
+#
+#   ARGS     passed on to the command:  make test ARGS="tests/unit -k digests"
+#   PYTHON   the interpreter to use, 3.11 or 3.12; otherwise one is looked for
+#   VENV     where the environment lies
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export VENV PYTHON
+
+# $(call prepare,TARGET,PACKAGES): a host with what TARGET needs, an environment with PACKAGES.
+define prepare
+@python=$$(tools/preflight.sh $(1)) && tools/environment.sh "$$python" $(2)
+endef
+
+.PHONY: help demo test test-long bench lint format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a signed source, a region, a rack and 20 machines on this host; options in ARGS
+	$(call prepare,demo,product)
+	@$(BIN)/boot-resources demo $(ARGS)
+
+test: ## every test tier that this host and user can run; pytest's options in ARGS
+	$(call prepare,test,workshop)
+	@$(BIN)/pytest $(ARGS)
+
+# The counts are environment variables that the tests read; CONTRIBUTING.md lists them.
+test-long: export BOOT_RESOURCES_KILLS ?= 500
+test-long: export BOOT_RESOURCES_HISTORIES ?= 100000
+test-long: test ## the same tests with the full counts of kills and histories; takes hours
+
+bench: ## measure the speed of the engine beside the field's programs; options in ARGS
+	$(call prepare,test,workshop)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lint: ## style, format, types and import contracts; changes nothing
+	$(call prepare,lint,workshop)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: ## bring the code to the house's format
+	$(call prepare,lint,workshop)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## remove all that make has made here, the environment included
+	@rm -rf .venv .venv-* .tox .cache build dist
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+"""What exists and who holds it: schema, migrations and queries, on SQLite or PostgreSQL.
+
+``database``
+    opens a catalog: read and write transactions, and what can go wrong with them
+``migrations``
+    brings the schema to what this code knows
+``schema`` ``clock`` ``upserts``
+    the tables; the database's clock; insert-or-update on both databases
+``cluster`` ``leases``
+    who belongs to the cluster, and its epoch; who may do what only one region may do
+``sources`` ``documents``
+    where images come from and which are selected; what the source's documents last said
+``names`` ``wanting`` ``availability`` ``images``
+    how an image is called; what should be held; what is offered; what an operator sees
+``holdings`` ``ledger`` ``noticeboard``
+    who holds which object; bytes counted; every unit's notices
+
+Every query takes the connection of a transaction first, and neither begins nor ends one.
+"""

@@ -1,0 +1,115 @@
+"""Throw-away OpenPGP keys that sign the documents of a made-up source.
+
+The keys live in a private directory and go with it. gpg starts an agent there to sign; it is told
+to end after each operation, so that a killed demo leaves at most files behind, never a process.
+"""
+
+import contextlib
+import datetime
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+
+from boot_resources import errors
+
+DAY = datetime.timedelta(days=1)
+
+
+class Keychain:
+    """Signing keys by fingerprint. Close it, or use it in a ``with`` block.
+
+    Raises:
+        errors.BootResourcesError: gpg is missing, or refuses.
+    """
+
+    def __init__(self) -> None:
+        if shutil.which("gpg") is None:
+            raise errors.BootResourcesError("gpg is not installed", "run: apt install gpg")
+        # The agent's socket lies in this directory, and its path may have 107 characters at most.
+        short = "/tmp" if len(tempfile.gettempdir()) > 40 else None  # noqa: S108
+        self._home = pathlib.Path(tempfile.mkdtemp(prefix="br-key-", dir=short))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._home, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove the keys."""
+        self._remove()
+
+    def __enter__(self) -> "Keychain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def new_key(
+        self,
+        name: str,
+        *,
+        created: datetime.datetime | None = None,
+        lifetime: datetime.timedelta | None = None,
+    ) -> str:
+        """Make an ed25519 key and return its fingerprint.
+
+        Args:
+            name: the user ID.
+            created: when it claims to have been made; now, by default.
+            lifetime: after which it expires, a day or more; never, by default.
+        """
+        expires = "0" if lifetime is None else f"{lifetime // DAY}d"
+        passphrase = ("--pinentry-mode", "loopback", "--passphrase", "")
+        with self._agent():
+            command = ("--quick-generate-key", name, "ed25519", "sign", expires)
+            done = self._gpg(*_at(created), "--status-fd", "1", *passphrase, *command)
+        created_line = next(x for x in done.decode().splitlines() if " KEY_CREATED " in x)
+        return created_line.split()[-1]
+
+    def revoke(self, fingerprint: str) -> None:
+        """Revoke the key: from now on an export says so."""
+        prepared = self._home / "openpgp-revocs.d" / f"{fingerprint}.rev"
+        # gpg spoils the certificate that it prepares with a colon, against use by mistake.
+        self._gpg("--import", stdin=prepared.read_bytes().replace(b"\n:-----", b"\n-----"))
+
+    def clear_sign(
+        self,
+        payload: bytes,
+        fingerprints: Sequence[str],
+        *,
+        at: datetime.datetime | None = None,
+    ) -> bytes:
+        """Return ``payload`` signed by each of the keys, as if at the time ``at``."""
+        signers = [word for f in fingerprints for word in ("--local-user", f)]
+        with self._agent():
+            return self._gpg(*_at(at), *signers, "--clear-sign", stdin=payload)
+
+    def export(self, fingerprints: Sequence[str], *, armour: bool = False) -> bytes:
+        """Return the public keys, binary or armoured."""
+        return self._gpg(*(("--armor",) if armour else ()), "--export", *fingerprints)
+
+    @contextlib.contextmanager
+    def _agent(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            subprocess.run(
+                ["gpgconf", "--homedir", self._home, "--kill", "gpg-agent"],
+                check=False,
+                capture_output=True,
+            )
+
+    def _gpg(self, *words: str, stdin: bytes = b"") -> bytes:
+        command = ["gpg", "--homedir", str(self._home), "--no-options", "--batch", "--no-tty"]
+        done = subprocess.run(
+            [*command, "--quiet", *words], input=stdin, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            raise errors.BootResourcesError(f"gpg failed: {said}")
+        return done.stdout
+
+
+def _at(moment: datetime.datetime | None) -> list[str]:
+    if moment is None:
+        return []
+    return ["--faked-system-time", f"{moment.astimezone(datetime.UTC):%Y%m%dT%H%M%S}!"]

@@ -1,0 +1,246 @@
+"""A rack controller as one process: its ports, its threads, and what it tells the command."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Iterable
+from concurrent import futures
+from typing import Any
+
+import prometheus_client
+from aiohttp import web
+from prometheus_client import core
+
+import boot_resources
+from boot_resources import errors, notices, units
+from boot_resources.plane import client as plane_client
+from boot_resources.plane import members, tls
+from boot_resources.rack import cache as caches
+from boot_resources.rack import names as name_tables
+from boot_resources.rack import regions as region_choice
+from boot_resources.rack import serving
+from boot_resources.rack import supply as supplies
+from boot_resources.service import control, lifecycle, monitoring, ports
+from boot_resources.settings import rack as rack_settings
+
+logger = logging.getLogger(__name__)
+_FILL_THREADS = 64
+_HOUSEKEEPING_SECONDS = 5.0
+
+
+class RackController:
+    """Everything that one rack runs. Built in the event loop's thread, and belongs to it."""
+
+    def __init__(self, settings: rack_settings.RackSettings) -> None:
+        """Put the parts together and bring the cache below its bound; nothing listens yet.
+
+        Raises:
+            errors.BootResourcesError: a certificate or the cache directory cannot be used.
+        """
+        self._settings = settings
+        self._started = time.monotonic()
+        self._board = notices.NoticeBoard(settings.name)
+        identity = tls.Identity(
+            settings.plane.certificate, settings.plane.key, settings.plane.authority
+        )
+        member_file = members.MemberFile(settings.plane.members)
+        clients = [
+            plane_client.RegionClient(address, identity, member_file)
+            for address in settings.regions
+        ]
+        self._cache = caches.Cache(settings.cache.path, settings.cache.size)
+        self._cache.start()
+        self._pool = futures.ThreadPoolExecutor(_FILL_THREADS, "fill")
+        self._regions = region_choice.Regions(clients)
+        self._names = name_tables.Names(clients, settings.cache.path / "names.json", self._board)
+        self._supply = supplies.Supply(self._cache, self._regions, self._pool)
+        self._machines = serving.MachinePort(self._names, self._supply)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set.
+
+        Raises:
+            errors.BootResourcesError: a port or the control socket is taken.
+        """
+        settings = self._settings
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(_Metrics(self))
+        machine_port = ports.listen(settings.http.listen, settings.http.port, "http.port")
+        metrics_port = ports.listen(settings.metrics.listen, settings.metrics.port, "metrics.port")
+        control_socket = control.listen(settings.control.socket)
+        apps = (
+            (self._machines.application(), machine_port),
+            (monitoring.application(registry, self.health), metrics_port),
+            (self._control(), control_socket),
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            for app, listening in apps:
+                runner = await lifecycle.runner_for(app)
+                site = lifecycle.site_on(runner, listening)
+                await stack.enter_async_context(lifecycle.serving(runner, site))
+            self._names.start()
+            housekeeping = asyncio.create_task(self._keep_house())
+            logger.info("rack %s serves on port %d", settings.name, settings.http.port)
+            lifecycle.ready()
+            await stop.wait()
+            lifecycle.stopping()
+            housekeeping.cancel()
+            self._names.stop()
+            await self._supply.stop()
+        self._cache.stop()
+        self._regions.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        settings.control.socket.unlink(missing_ok=True)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            try:
+                await asyncio.to_thread(self._cache.sync)
+            except OSError as error:
+                logger.warning("the order of use could not be made durable: %s", error)
+            self._board.state("cache", self._cache_notices())
+
+    def _cache_notices(self) -> Iterable[notices.Notice]:
+        if self._supply.too_large:
+            largest = max(self._supply.too_large.values())
+            yield notices.Notice(
+                key="too-large",
+                severity=notices.Severity.WARNING,
+                text=f"{len(self._supply.too_large)} objects did not fit into the cache of "
+                f"{units.format_size(self._settings.cache.size)} and were passed through, the "
+                f"largest of {units.format_size(largest)}",
+                cure="raise cache.size",
+            )
+
+    def health(self) -> dict[str, Any]:
+        """Return whether this rack can serve, for load balancers and probes."""
+        return {
+            "name": self._settings.name,
+            "version": boot_resources.__version__,
+            "serving": True,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return all that `boot-resources status` shows of a rack."""
+        table = self._names.table
+        age = time.monotonic() - self._names.updated if self._names.updated else None
+        return self.health() | {
+            "controller": "rack",
+            "uptime": time.monotonic() - self._started,
+            "cluster": table.listed.cluster,
+            "epoch": table.listed.epoch,
+            "images": len(table.listed.images),
+            "names_age": age,
+            "regions": [_describe(health) for health in self._regions.health()],
+            "cache": self.cache_status(),
+            "notices": [notices.describe(standing) for standing in self._board.standing()],
+        }
+
+    def cache_status(self) -> dict[str, Any]:
+        """Return how full the cache is and what it did; sizes in bytes."""
+        served, filled = self._machines.served, self._regions.received
+        return dataclasses.asdict(self._cache.usage()) | {
+            "path": str(self._cache.root),
+            "served_bytes": served,
+            "fill_bytes": filled,
+            "hit_ratio": 1 - filled / served if served else None,
+            "requests": {way.value: self._supply.ways[way] for way in supplies.Way},
+            "filling": {
+                sha256: {"here": here, "size": size}
+                for sha256, (here, size) in self._supply.filling().items()
+            },
+        }
+
+    def _control(self) -> web.Application:
+        app = web.Application(middlewares=[control.answer_refusals])
+        app.router.add_get("/status", self._show_status)
+        app.router.add_get("/images", self._show_images)
+        app.router.add_get("/cache", self._show_cache)
+        app.router.add_post("/cache/drop", self._drop)
+        return app
+
+    async def _show_status(self, _: web.Request) -> web.Response:
+        return web.json_response(self.status())
+
+    async def _show_images(self, _: web.Request) -> web.Response:
+        return web.json_response(self._names.table.listed.model_dump(mode="json"))
+
+    async def _show_cache(self, _: web.Request) -> web.Response:
+        names = {item.sha256: "/".join(path) for path, item in self._names.table.files.items()}
+        contents = [
+            {
+                "sha256": sha256,
+                "space": entry.space,
+                "whole": entry.whole,
+                "name": names.get(sha256, ""),
+            }
+            for sha256, entry in self._cache.contents()
+        ]
+        return web.json_response(self.cache_status() | {"contents": contents})
+
+    async def _drop(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        here = [sha256 for sha256, _ in self._cache.contents()]
+        chosen = here if asked.get("all") else _matching(here, asked["objects"])
+        dropped = [sha256 for sha256 in chosen if self._cache.drop(sha256)]
+        in_use = [sha256 for sha256 in chosen if sha256 not in dropped]
+        return web.json_response({"dropped": dropped, "in_use": in_use})
+
+
+def _matching(here: list[str], asked: list[str]) -> list[str]:
+    chosen = []
+    for prefix in asked:
+        found = [sha256 for sha256 in here if len(prefix) >= 7 and sha256.startswith(prefix)]
+        if len(found) != 1:
+            raise errors.BootResourcesError(
+                f"{prefix!r} names {len(found) or 'no'} objects in the cache",
+                "give at least 7 digits of the sha256, as `boot-resources cache status` shows it",
+            )
+        chosen += found
+    return chosen
+
+
+def _describe(health: region_choice.Health) -> dict[str, Any]:
+    return {
+        "address": health.address,
+        "transfers": health.busy,
+        "failures": health.failures,
+        "problem": health.problem,
+    }
+
+
+class _Metrics:
+    """The rack's figures, read from the rack itself when Prometheus asks."""
+
+    def __init__(self, rack: RackController) -> None:
+        self._rack = rack
+
+    def collect(self) -> Iterable[core.Metric]:
+        """Yield every metric."""
+        status = self._rack.cache_status()
+        gauges = {
+            "boot_resources_cache_limit_bytes": ("Bound of the cache.", status["limit"]),
+            "boot_resources_cache_used_bytes": ("What the cache takes.", status["used"]),
+            "boot_resources_cache_objects": ("Whole objects in the cache.", status["objects"]),
+        }
+        for name, (text, value) in gauges.items():
+            yield core.GaugeMetricFamily(name, text, value=value)
+        counters = {
+            "boot_resources_served_bytes": (
+                "Body bytes sent to machines.",
+                status["served_bytes"],
+            ),
+            "boot_resources_fill_bytes": ("Object bytes from regions.", status["fill_bytes"]),
+            "boot_resources_cache_evictions": ("Objects that made room.", status["evictions"]),
+        }
+        for name, (text, value) in counters.items():
+            yield core.CounterMetricFamily(name, text, value=value)
+        requests = core.CounterMetricFamily(
+            "boot_resources_requests", "Bodies given to machines.", labels=["way"]
+        )
+        for way, count in status["requests"].items():
+            requests.add_metric([way], count)
+        yield requests

@@ -1,0 +1,152 @@
+"""What machines can ask for, by name, as the regions list it.
+
+The list comes from a region by a long poll, so it is some milliseconds old where all is well, and
+lies on disk as well: with every region down, even after a restart, names go on working. Names are
+keys of a table; no part of a machine's request ever becomes a file name.
+"""
+
+import dataclasses
+import logging
+import pathlib
+import threading
+import time
+from collections.abc import Sequence
+
+import pydantic
+
+from boot_resources import errors, notices
+from boot_resources.plane import client as plane_client
+from boot_resources.plane import messages
+from boot_resources.store import disk as disks
+
+logger = logging.getLogger(__name__)
+_POLL_SECONDS = 20.0
+_RETRY_SECONDS = 1.0
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Redirect:
+    """The versioned path that a versionless name stands for now."""
+
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One list of available images, ready to be looked up.
+
+    Attributes:
+        listed: the list.
+        files: each file by ``(os, arch, subarch, release, label, version, filename)``.
+        newest: the versioned path of each ``(os, arch, subarch, release, label, filename)``.
+        objects: the same files by the sha256 of their object.
+    """
+
+    listed: messages.AvailableImages
+    files: dict[Path, messages.AvailableItem]
+    newest: dict[Path, Path]
+    objects: dict[str, messages.AvailableItem]
+
+    @classmethod
+    def of(cls, listed: messages.AvailableImages) -> "Table":
+        """Return the table of a list, in which the newest version of a name comes first."""
+        files: dict[Path, messages.AvailableItem] = {}
+        newest: dict[Path, Path] = {}
+        for image in listed.images:
+            name = (image.os, image.arch, image.subarch, image.release, image.label)
+            for item in image.items:
+                path = (*name, image.version, item.filename)
+                files[path] = item
+                newest.setdefault((*name, item.filename), path)
+        return cls(listed, files, newest, {item.sha256: item for item in files.values()})
+
+    def find(self, path: Path) -> messages.AvailableItem | Redirect | None:
+        """Return what a path names: a file, or where to find its newest version."""
+        if path in self.files:
+            return self.files[path]
+        if path in self.newest:
+            return Redirect(self.newest[path])
+        return None
+
+
+_EMPTY = messages.AvailableImages(cluster="", epoch=0, images=())
+
+
+class Names:
+    """The newest table, kept up to date by a thread of its own.
+
+    Attributes:
+        table: what is available now; replaced as a whole.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[plane_client.RegionClient],
+        path: pathlib.Path,
+        board: notices.NoticeBoard,
+        disk: disks.Disk | None = None,
+    ) -> None:
+        self._clients = clients
+        self._path = path
+        self._board = board
+        self._disk = disk or disks.Disk()
+        self._stopping = threading.Event()
+        self.updated = 0.0
+        """When a region last confirmed the table, monotonic seconds; 0 before that."""
+        self.table = Table.of(self._remembered())
+
+    def start(self) -> None:
+        """Begin to follow the regions."""
+        threading.Thread(target=self._follow, name="names", daemon=True).start()
+
+    def stop(self) -> None:
+        """End after the poll that is under way; its connection closes with the client."""
+        self._stopping.set()
+
+    def _remembered(self) -> messages.AvailableImages:
+        try:
+            return messages.AvailableImages.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return _EMPTY
+        except pydantic.ValidationError:
+            logger.warning("%s is damaged; the regions are asked anew", self._path)
+            return _EMPTY
+
+    def _follow(self) -> None:
+        turn = 0
+        while not self._stopping.is_set():
+            client = self._clients[turn % len(self._clients)]
+            try:
+                # The first answer of a region comes at once, so that we know that it is there.
+                since = self.table.listed.epoch if self.table.listed.cluster else None
+                listed = client.images(since, _POLL_SECONDS if self.updated else 0)
+                if listed is not None:
+                    self._replace(listed)
+                self.updated = time.monotonic()
+                self._board.state("names", [])
+            except errors.BootResourcesError as error:
+                turn += 1
+                self._board.state("names", [self._unreachable(error)])
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _unreachable(self, error: errors.BootResourcesError) -> notices.Notice:
+        return notices.Notice(
+            key="regions",
+            severity=notices.Severity.WARNING,
+            text=f"the list of available images may be out of date: {error}",
+            cure=error.cure or "check the region and the network; what is cached is served",
+        )
+
+    def _replace(self, listed: messages.AvailableImages) -> None:
+        before = self.table.listed
+        if before.cluster not in ("", listed.cluster):
+            raise errors.BootResourcesError(
+                f"the regions are now of cluster {listed.cluster}, before of {before.cluster}",
+                f"if that is meant, stop the rack, remove {self._path} and start it",
+            )
+        if listed.epoch < before.epoch:
+            # Another region may not have seen the newest change yet; it will.
+            return
+        self._disk.publish(self._path, listed.model_dump_json().encode())
+        self.table = Table.of(listed)

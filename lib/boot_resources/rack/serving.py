@@ -1,0 +1,139 @@
+"""The port for machines: plain HTTP, read-only, boot files and nothing else.
+
+``/images/<os>/<arch>/<subarch>/<release>/<label>/<version>/<file>``
+    a file by its name; without ``<version>`` a redirect to the newest one that is available, so
+    that a boot never mixes two versions
+``/images/<sha256>/<any labels>/<file>``
+    the same by its object, as MAAS writes its URLs
+
+A request's path is only ever looked up in a table. What cannot be finished is cut off, so that no
+machine takes a part for the whole.
+"""
+
+import contextlib
+import logging
+import socket
+
+from aiohttp import web
+
+from boot_resources import digests, errors
+from boot_resources.plane import messages
+from boot_resources.rack import names as name_tables
+from boot_resources.rack import supply as supplies
+from boot_resources.service import ranges, sending
+
+logger = logging.getLogger(__name__)
+_PREFIX = "/images/"
+_SILENCE = 60_000
+"""Milliseconds after which a machine that takes no byte is given up."""
+
+
+class MachinePort:
+    """Answers machines. Belongs to the event loop.
+
+    Attributes:
+        served: body bytes sent to machines since the start.
+        requests: requests answered, by HTTP status.
+    """
+
+    def __init__(self, names: name_tables.Names, supply: supplies.Supply) -> None:
+        self._names = names
+        self._supply = supply
+        self.served = 0
+        self.requests: dict[int, int] = {}
+
+    def application(self) -> web.Application:
+        """Return the application for the machine port."""
+        app = web.Application()
+        app.router.add_get(_PREFIX + "{path:.+}", self._images)
+        return app
+
+    async def _images(self, request: web.Request) -> web.StreamResponse:
+        response = await self._answer(request)
+        self.requests[response.status] = self.requests.get(response.status, 0) + 1
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = tuple(request.match_info["path"].split("/"))
+        if digests.is_sha256(path[0]):
+            return await self._object(request, path[0])
+        found = self._names.table.find(path)
+        if found is None:
+            return _plain(404, f"no available image has the file {'/'.join(path)!r}")
+        if isinstance(found, name_tables.Redirect):
+            location = _PREFIX + "/".join(found.path)
+            return web.Response(
+                status=307, headers={"Location": location, "Cache-Control": "no-cache"}
+            )
+        return await self._listed(request, found)
+
+    async def _object(self, request: web.Request, sha256: str) -> web.StreamResponse:
+        item = self._names.table.objects.get(sha256)
+        if item is not None:
+            return await self._listed(request, item)
+        # What is cached goes on being served by its hash, whether it is still listed or not.
+        body = self._supply.cached(sha256)
+        if body is None:
+            return _plain(404, f"no available image has the object {sha256}")
+        answer = ranges.answer(request.headers, sha256, body.size)
+        return await self._send(request, answer, body)
+
+    async def _listed(
+        self, request: web.Request, item: messages.AvailableItem
+    ) -> web.StreamResponse:
+        answer = ranges.answer(request.headers, item.sha256, item.size)
+        if request.method == "HEAD" or not answer.length:
+            return web.Response(status=answer.status, headers=answer.headers)
+        try:
+            body = await self._supply.body(item)
+        except errors.BootResourcesError as error:
+            return _unavailable(error)
+        return await self._send(request, answer, body)
+
+    async def _send(
+        self, request: web.Request, answer: ranges.Answer, body: supplies.Body
+    ) -> web.StreamResponse:
+        with contextlib.closing(body):
+            if request.method == "HEAD" or not answer.length:
+                return web.Response(status=answer.status, headers=answer.headers)
+            try:
+                # No status goes out before the first byte is here, checked.
+                await body.ready(answer.start)
+            except errors.BootResourcesError as error:
+                return _unavailable(error)
+            response = web.StreamResponse(status=answer.status, headers=answer.headers)
+            _give_up_on_silence(request)
+            await response.prepare(request)
+            await self._send_body(sending.Outlet(request, response), answer, body)
+            return response
+
+    async def _send_body(
+        self, outlet: sending.Outlet, answer: ranges.Answer, body: supplies.Body
+    ) -> None:
+        try:
+            await body.send(outlet, answer.start, answer.stop)
+            await outlet.end()
+        except sending.ClientGone as error:
+            logger.debug("a machine went away: %s", error)
+        except errors.BootResourcesError as error:
+            logger.warning("a transfer was cut off: %s", error)
+            outlet.abort()
+        finally:
+            self.served += outlet.sent
+
+
+def _give_up_on_silence(request: web.Request) -> None:
+    if request.transport is not None:
+        connection: socket.socket | None = request.transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE)
+
+
+def _plain(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n")
+
+
+def _unavailable(error: errors.BootResourcesError) -> web.Response:
+    response = _plain(503, f"{error}; {error.cure}" if error.cure else str(error))
+    response.headers["Retry-After"] = "5"
+    return response

@@ -1,0 +1,11 @@
+"""What every long-running process needs: an HTTP answer, a life cycle, a local socket, metrics.
+
+``ranges``     which bytes of an object a request asks for (RFC 9110)
+``sending``    those bytes onto a connection
+``ports``      listen, or say who holds the port
+``control``    the local socket on which the command talks to a controller
+``lifecycle``  start, READY=1, SIGTERM, a clean stop
+``monitoring`` the metrics port
+
+Nothing here knows what a region or a rack is.
+"""

@@ -1,0 +1,93 @@
+"""The local socket on which the ``boot-resources`` command talks to a running controller.
+
+Only the controller's own user and root may use it (mode 0600). Requests and answers are JSON; a
+long job answers with one JSON document a line, the last of them its result.
+"""
+
+import json
+import logging
+import pathlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from boot_resources import errors
+
+logger = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class AlreadyRunning(errors.BootResourcesError):
+    """Another controller answers on the socket."""
+
+
+def listen(path: pathlib.Path) -> socket.socket:
+    """Return a listening socket at ``path``; one that nobody answers on is replaced.
+
+    Raises:
+        AlreadyRunning: a controller answers there.
+        errors.SettingsError: the path cannot be used.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_socket():
+            _refuse_if_answered(path)
+            path.unlink()
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen(64)
+    except OSError as error:
+        raise errors.SettingsError(
+            f"cannot make the control socket {path}: {error.strerror or error}",
+            "set control.socket to a path of at most 100 characters in a directory that this "
+            "user may write",
+        ) from None
+    return listening
+
+
+def _refuse_if_answered(path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return
+    raise AlreadyRunning(
+        f"another controller is running and answers on {path}", "stop it, or use another socket"
+    )
+
+
+@web.middleware
+async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn a refusal of the engine into JSON that the command prints as it is."""
+    try:
+        return await handler(request)
+    except errors.BootResourcesError as error:
+        return web.json_response(refusal(error), status=409)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        return web.json_response({"error": f"bad request: {error}", "cure": ""}, status=400)
+
+
+def refusal(error: errors.BootResourcesError) -> dict[str, Any]:
+    """Return the JSON form of a refusal."""
+    return {"error": str(error), "cure": error.cure, "exit_status": error.exit_status}
+
+
+async def stream(
+    request: web.Request, documents: AsyncIterator[dict[str, Any]]
+) -> web.StreamResponse:
+    """Answer with one JSON document a line, as they come; a refusal becomes the last one."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    try:
+        async for document in documents:
+            await response.write(json.dumps(document).encode() + b"\n")
+    except errors.BootResourcesError as error:
+        await response.write(json.dumps(refusal(error)).encode() + b"\n")
+    except ConnectionError:
+        # Whoever watched went away; the job itself goes on.
+        logger.debug("a watcher of %s went away", request.path)
+    await response.write_eof()
+    return response

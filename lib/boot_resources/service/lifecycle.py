@@ -1,0 +1,85 @@
+"""The life of a controller's process: logging, start, READY=1, until SIGTERM, a clean stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from aiohttp import web
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+STOP_SECONDS = 10.0
+"""How long open transfers may go on after SIGTERM."""
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error, which systemd and Juju keep."""
+    logging.basicConfig(level=level.upper(), format=_LOG_FORMAT, force=True)
+    # Each request of each machine would be a line; the metrics count them.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def run(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Run ``main`` until it returns; the event it is given is set at SIGTERM and SIGINT."""
+
+    async def supervised() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(supervised())
+
+
+@contextlib.asynccontextmanager
+async def serving(runner: web.AppRunner, *sites: web.BaseSite) -> AsyncIterator[None]:
+    """Serve for the length of the block; open transfers get ``STOP_SECONDS`` to end."""
+    try:
+        for site in sites:
+            await site.start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def runner_for(app: web.Application) -> web.AppRunner:
+    """Return a runner set up for long transfers: no access log, a bounded stop."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    return runner
+
+
+def site_on(runner: web.AppRunner, listening: socket.socket, **options: Any) -> web.SockSite:
+    """Return a site on a socket that listens already."""
+    return web.SockSite(runner, listening, **options)
+
+
+def ready() -> None:
+    """Tell systemd that the controller serves."""
+    _notify_systemd("READY=1")
+
+
+def stopping() -> None:
+    """Tell systemd that the controller is about to stop."""
+    _notify_systemd("STOPPING=1")
+
+
+def _notify_systemd(state: str) -> None:
+    """Tell systemd of a change of state (``READY=1``), where it started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    name = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        notifier.connect(name)
+        notifier.send(state.encode())

@@ -1,0 +1,99 @@
+"""Bytes of a file onto a connection, at the pace of the one who reads them.
+
+Where the connection is not encrypted the kernel copies them (sendfile) and Python never sees them;
+where it is, they are read a block at a time in a worker thread.
+"""
+
+import asyncio
+import os
+
+from aiohttp import web
+
+_CHUNK = 1024 * 1024
+
+
+class ClientGone(ConnectionError):
+    """Whoever asked went away; nothing else is wrong."""
+
+
+class _Descriptor:
+    """The little that ``loop.sendfile`` wants of a file object."""
+
+    mode = "rb"
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+class Outlet:
+    """The body of one response, and how many bytes of it went out.
+
+    Attributes:
+        sent: bytes handed to the connection.
+    """
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
+        self._response = response
+        self.sent = 0
+
+    async def data(self, chunk: bytes) -> None:
+        """Send these bytes.
+
+        Raises:
+            ClientGone: the connection is lost.
+        """
+        try:
+            await self._response.write(chunk)
+        except (ConnectionError, RuntimeError) as error:
+            raise ClientGone(str(error)) from error
+        self.sent += len(chunk)
+
+    async def file(self, fd: int, start: int, stop: int) -> None:
+        """Send the bytes [start, stop) of a file.
+
+        Raises:
+            ClientGone: the connection is lost.
+        """
+        if self._request.secure:
+            await self._read_and_send(fd, start, stop)
+            return
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone("the connection is closed")
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sendfile(transport, _Descriptor(fd), start, stop - start)  # type: ignore[arg-type]
+        except (ConnectionError, RuntimeError) as error:
+            raise ClientGone(str(error)) from error
+        self.sent += stop - start
+
+    async def end(self) -> None:
+        """Finish the response; the connection may then carry another request.
+
+        Raises:
+            ClientGone: the connection is lost.
+        """
+        try:
+            await self._response.write_eof()
+        except (ConnectionError, RuntimeError) as error:
+            raise ClientGone(str(error)) from error
+
+    def abort(self) -> None:
+        """Cut the connection, so that a body that cannot be finished does not look whole."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _read_and_send(self, fd: int, start: int, stop: int) -> None:
+        loop = asyncio.get_running_loop()
+        while start < stop:
+            chunk = await loop.run_in_executor(
+                None, os.pread, fd, min(_CHUNK, stop - start), start
+            )
+            if not chunk:
+                raise ClientGone("the file ended early")
+            await self.data(chunk)
+            start += len(chunk)

@@ -1,0 +1,61 @@
+"""The settings of a rack controller."""
+
+import pathlib
+from typing import Literal
+
+import pydantic
+
+from boot_resources import units
+from boot_resources.settings import values
+
+
+class Cache(values.Table):
+    """The objects that machines asked for, the least recently used ones going first."""
+
+    path: pathlib.Path = pathlib.Path("/var/cache/boot-resources")
+    """Directory of the cache. It must be empty at first."""
+    size: values.Size = 4 * units.GIB
+    """The most that it takes on the disk, all included (size). A change takes effect at start."""
+
+
+class Http(values.Table):
+    """The port on which machines fetch boot files: plain HTTP, read-only."""
+
+    listen: str = "0.0.0.0"  # noqa: S104 - machines are on other hosts; firmware knows only HTTP
+    """Address to listen on."""
+    port: values.Port = 5248
+    """TCP port."""
+
+
+class Control(values.Table):
+    """How the command reaches this controller."""
+
+    socket: pathlib.Path = pathlib.Path("/run/boot-resources/rack.sock")
+    """Path of the local socket; only its owner and root may use it."""
+
+
+class RackSettings(values.Table):
+    """All that a rack controller is told."""
+
+    controller: Literal["rack"]
+    """Which controller this file is for."""
+    name: values.Name
+    """This unit's name, as in its certificate."""
+    log_level: values.LogLevel = "info"
+    """The least severe level that is logged."""
+    regions: tuple[str, ...] = pydantic.Field(min_length=1)
+    """The regions to fetch from, each ``HOST:PORT`` (``[ADDRESS]:PORT`` for IPv6)."""
+    cache: Cache = Cache()
+    http: Http = Http()
+    plane: values.Identity
+    metrics: values.Metrics = values.Metrics()
+    control: Control = Control()
+
+    @pydantic.field_validator("regions")
+    @classmethod
+    def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            host, colon, port = address.rpartition(":")
+            if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+                raise ValueError(f"{address!r} is not HOST:PORT, for example 10.0.0.5:5290")
+        return value

@@ -1,0 +1,71 @@
+"""Why bytes could not be had from a source: named, few, each with the URL and a cure.
+
+A URL in a message has lost its user name and password: messages reach logs and status pages.
+"""
+
+from boot_resources import errors
+
+_CURE = "check the source, the network and the proxy; what is there goes on being served"
+
+
+class FetchError(errors.BootResourcesError):
+    """Something could not be fetched.
+
+    Attributes:
+        url: what was asked for, without credentials.
+        what: what happened.
+        transient: whether asking again may help.
+        retry_after: seconds that the server asked us to wait, where it did.
+    """
+
+    transient = False
+
+    def __init__(self, url: str, what: str, cure: str = _CURE) -> None:
+        super().__init__(f"{url}: {what}", cure)
+        self.url = url
+        self.what = what
+        self.retry_after: float | None = None
+
+
+class SourceUnreachable(FetchError):
+    """No connection, no answer in time, or an answer that says "not now" (408, 425, 429, 5xx)."""
+
+    transient = True
+
+
+class SourceUntrusted(FetchError):
+    """The server's TLS certificate is not one that this host trusts."""
+
+
+class SourceRefused(FetchError):
+    """The server refuses what was asked: any other 4xx."""
+
+
+class BadReply(FetchError):
+    """The server's answer does not fit the question, the stream, or HTTP."""
+
+
+class RedirectRefused(FetchError):
+    """The server sends us where the operator's URL does not let it."""
+
+
+class TooLarge(FetchError):
+    """The server sends more than may be sent."""
+
+
+class TooSlow(FetchError):
+    """The server sends so slowly that it may as well not send."""
+
+
+class Interrupted(FetchError):
+    """The body ended, or stopped, before its end: what was read is good, go on from there.
+
+    Attributes:
+        received: bytes that were read of this reply.
+    """
+
+    transient = True
+
+    def __init__(self, url: str, what: str, received: int) -> None:
+        super().__init__(url, what)
+        self.received = received

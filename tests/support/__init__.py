@@ -1,0 +1,1 @@
+"""What tests share: each module offers one thing, and none of it is part of the product."""

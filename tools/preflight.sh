@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Check what this host lacks for a make target, and offer the one apt line that installs it.
+#
+#   tools/preflight.sh demo|lint|test
+#
+# Prints the Python interpreter to use on standard output, and nothing else there. As root, what
+# is missing is installed. As an ordinary user the line is printed and the exit status is 2.
+# SKIP_MISSING=1 goes on without what only some tests need; those tests then skip.
+#
+#   PYTHON   the interpreter to use; only this one is looked at
+#   VENV     an environment that may exist; its interpreter is preferred, so that it is kept
+set -euo pipefail
+
+readonly target=$1
+readonly wanted="Python 3.11 or 3.12 with venv, ensurepip, ssl, sqlite3 and lzma"
+
+say() { printf 'preflight: %s\n' "$*" >&2; }
+
+is_suitable_python() {
+    "$1" - >/dev/null 2>&1 <<'PYTHON'
+import ensurepip, lzma, sqlite3, ssl, sys, venv
+sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON
+}
+
+# Every interpreter of a name is tried, not only the first on PATH: that one may be a version
+# manager's placeholder, and a right one may stand behind it.
+find_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]]; then
+        command -v "$PYTHON" || true
+        return
+    fi
+    while read -r candidate; do
+        if is_suitable_python "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done < <(echo "${VENV:-.venv}/bin/python"; type -aP python3 python3.12 python3.11)
+}
+
+# python3-venv helps only where the distribution's own Python is one of ours.
+distribution_python_is_ours() {
+    [[ ! -x /usr/bin/python3 ]] ||
+        /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))'
+}
+
+has_postgresql_server() {
+    command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+}
+
+# Fill needed (nothing works without it) and useful (some tests skip without it), both lists of
+# packages that are missing.
+look() {
+    needed=() useful=()
+    [[ -n $python ]] || needed+=(python3-venv)
+    if [[ $target != lint ]]; then
+        command -v gpg >/dev/null || needed+=(gpg)
+        command -v gpg-agent >/dev/null || needed+=(gpg-agent)
+    fi
+    if [[ $target == test ]]; then
+        has_postgresql_server || useful+=(postgresql)
+        command -v openssl >/dev/null || useful+=(openssl)
+        command -v cpio >/dev/null || useful+=(cpio)
+        command -v mksquashfs >/dev/null || useful+=(squashfs-tools)
+    fi
+}
+
+missing_packages() {
+    local packages=("${needed[@]}")
+    [[ ${SKIP_MISSING:-} == 1 ]] || packages+=("${useful[@]}")
+    echo "${packages[*]}"
+}
+
+# apt-get is heard only where it fails. Its output is long, and the run goes on after it.
+install_as_root() {
+    local said
+    say "installing with apt-get: $1"
+    # A repository of someone else that does not answer must not stop us; install tells the truth.
+    apt-get -qq update >/dev/null 2>&1 </dev/null || say "apt-get update failed; trying all the same"
+    # shellcheck disable=SC2086  # The packages are words.
+    if ! said=$(DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 install $1 2>&1 </dev/null); then
+        printf '%s\n' "$said" >&2
+        say "apt-get could not install all of: $1"
+        exit 2
+    fi
+}
+
+python=$(find_python)
+if [[ -n ${PYTHON:-} ]] && ! is_suitable_python "$python"; then
+    say "PYTHON=$PYTHON is not $wanted"
+    exit 2
+fi
+if [[ -z $python ]] && ! distribution_python_is_ours; then
+    say "$wanted is needed; this host's own is $(/usr/bin/python3 --version)"
+    say "install one beside it, then: make $target PYTHON=/path/to/python3.12"
+    exit 2
+fi
+
+look
+missing=$(missing_packages)
+if [[ -n $missing ]]; then
+    if ! command -v apt-get >/dev/null; then
+        say "missing here (names of Debian packages): $missing"
+        exit 2
+    fi
+    if [[ $(id -u) != 0 ]]; then
+        say "missing here: $missing. Install with:"
+        say "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing"
+        [[ ${#needed[@]} != 0 ]] || say "or go on without, and skip what needs it: SKIP_MISSING=1"
+        exit 2
+    fi
+    install_as_root "$missing"
+    python=$(find_python)
+    look
+    missing=$(missing_packages)
+    if [[ -n $missing ]]; then
+        say "apt-get has run, and this is still missing: $missing"
+        exit 2
+    fi
+fi
+echo "$python"
