@@ -1,18 +1,15 @@
-"""What holds for every test: the shared helpers can be imported, and the folder is the tier.
+"""What holds for every test: the top folder is the tier, and databases can be had by fixture.
 
-The reasons of what could not run are in pytest's own summary (``-ra`` in pyproject.toml).
+What could not run is named with its reason in pytest's own summary (``-ra``).
 """
 
-import sys
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
+from support import tiers
 
-from support import tiers  # noqa: E402  the path above must be set first
+HERE = Path(__file__).resolve().parent
 
 pytest_plugins = ["support.databases"]
 

@@ -71,6 +71,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         region = self.region
         region.requests.append(self.path)
+        if region.member_file is not None and not self._admitted(region.member_file):
+            self.reply(403, Connection="close")
+            return
         if region.misbehave is not None and region.misbehave(self):
             return
         parts = urllib.parse.urlsplit(self.path)
@@ -82,6 +85,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._object(match[1], wants_map=match[2] is not None)
         else:
             self.reply(404)
+
+    def _admitted(self, member_file: members.MemberFile) -> bool:
+        certificate = cast("ssl.SSLSocket", self.request).getpeercert(binary_form=True)
+        try:
+            member_file.current().admit(certificate or b"", {members.Role.RACK})
+        except members.NotAMember as error:
+            self.region.refusals.append(error)
+            return False
+        return True
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -141,7 +153,11 @@ class _Server(http.server.ThreadingHTTPServer):
         return wrapped, address
 
     def handle_error(self, *_args: Any) -> None:
-        """A client that was refused, or went away, is what many tests want."""
+        """Say nothing: a client that was refused, or went away, is what many tests want."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class PlaneRegion:
@@ -159,13 +175,13 @@ class PlaneRegion:
             "notices": 0,
         }
         self.misbehave: Callable[[Handler], bool] | None = None
+        self.member_file: members.MemberFile | None = None
+        """Where it is set, only racks in this list are answered."""
+        self.refusals: list[members.NotAMember] = []
         self.requests: list[str] = []
         self.connections = 0
         """TLS handshakes that succeeded."""
-        kind = type("_Kind", (_Server,), {})
-        if ":" in host:
-            kind.address_family = socket.AF_INET6
-        self._server = kind((host, 0), Handler)
+        self._server = (_Server6 if ":" in host else _Server)((host, 0), Handler)
         self._server.region = self
         self._server.context = context
         port = self._server.server_address[1]

@@ -103,7 +103,7 @@ def open_catalog(url: str) -> Catalog:
         CatalogUnavailable: the SQLite file or its directory cannot be made or used.
     """
     parsed = _parse(url)
-    name = parsed.set(password=None, query={}).render_as_string()
+    name = _name(parsed)
     if parsed.drivername == _POSTGRESQL:
         return Catalog(_postgresql_engine(parsed), name)
     catalog = Catalog(_sqlite_engine(parsed, name), name)
@@ -129,6 +129,14 @@ def _parse(url: str) -> sa.URL:
         else "the database URL names no file",
         cure,
     )
+
+
+def _name(url: sa.URL) -> str:
+    """Return ``url`` for people: without password, options and driver."""
+    bare = url.set(drivername=url.get_backend_name(), query={})
+    return sa.URL.create(
+        bare.drivername, bare.username, None, bare.host, bare.port, bare.database
+    ).render_as_string()
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

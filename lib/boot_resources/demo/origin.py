@@ -1,7 +1,9 @@
 """A source's web server, which counts every body byte it hands to the network.
 
 Counts are of what was really sent: a body that a client leaves in the middle counts as far as it
-went. Documents (``streams/``) and payloads are counted apart.
+went. A piece is counted before it goes out, and what of it did not go out is taken back, so that
+whoever has received a byte finds it counted. Documents (``streams/``) and payloads are counted
+apart.
 
 ``Origin`` serves a directory, with ranges and conditions as real servers do, and can be told to
 misbehave. ``RelayOrigin`` counts the same way in front of a real source.
@@ -79,9 +81,22 @@ class _Counter:
         with self._lock:
             self._requests.append(request)
 
-    def sent(self, path: str, count: int) -> None:
+    @contextlib.contextmanager
+    def sending(self, path: str, planned: int) -> Iterator[Callable[[int], None]]:
+        """Count ``planned`` bytes for the block, which says how many of them really went out."""
+        went_out = 0
+
+        def really(count: int) -> None:
+            nonlocal went_out
+            went_out = count
+
         with self._lock:
-            self._bytes[path] += count
+            self._bytes[path] += planned
+        try:
+            yield really
+        finally:
+            with self._lock:
+                self._bytes[path] += went_out - planned
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -246,8 +261,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def send(self, request: Request, piece: bytes) -> None:
         """Send a piece of the body and count it."""
-        self.wfile.write(piece)
-        self.server.owner.sent(request.path, len(piece))
+        with self.server.owner.sending(request.path, len(piece)) as really:
+            self.wfile.write(piece)
+            really(len(piece))
 
     def _replace(self, request: Request, reply: Reply) -> None:
         self.close_connection = True
@@ -294,11 +310,13 @@ class _DirectoryHandler(_Handler):
         self.wfile.flush()
         end = stop if cut is None else min(stop, start + cut)
         while start < end:
-            count = os.sendfile(self.connection.fileno(), file, start, min(CHUNK, end - start))
+            planned = min(CHUNK, end - start)
+            with self.server.owner.sending(request.path, planned) as really:
+                count = os.sendfile(self.connection.fileno(), file, start, planned)
+                really(count)
             if count == 0:
                 break
             start += count
-            self.server.owner.sent(request.path, count)
         if start < stop:
             self.close_connection = True
 

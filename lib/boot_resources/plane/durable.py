@@ -20,7 +20,7 @@ PUBLIC = 0o644
 
 
 class NotWritten(errors.BootResourcesError):
-    """A file could not be written; what was there before is there still."""
+    """A file could not be written and made durable; it is the old one or the new one, whole."""
 
 
 def write(path: pathlib.Path, content: bytes, *, mode: int) -> None:

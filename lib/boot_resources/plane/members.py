@@ -258,7 +258,7 @@ def write(path: pathlib.Path, members: Members) -> None:
     """Make ``members`` the content of the file ``path``, durably and in one step.
 
     Raises:
-        durable.NotWritten: the old list is then still in force.
+        durable.NotWritten: the file then holds the old list or the new one, whole.
     """
     entries = [dataclasses.asdict(member) for member in members.members]
     document = json.dumps({"format": FORMAT, "members": entries}, indent=2)
@@ -272,7 +272,7 @@ def update(path: pathlib.Path, change: Callable[[Members], Members]) -> Members:
 
     Raises:
         MembersError: the list cannot be read.
-        durable.NotWritten: the old list is then still in force.
+        durable.NotWritten: the file then holds the old list or the new one, whole.
     """
     with durable.locked(path.parent):
         members = change(load(path))

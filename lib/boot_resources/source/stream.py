@@ -201,48 +201,21 @@ class _ProductsParser:
         """Read the product at ``node``: as many ``Product`` values as its versions have names."""
         of_product = {**inherited, **_own_tags(node)}
         named: dict[tuple[str, ...], Product] = {}
+        left_out: dict[str, None] = {}
         for name, place in node.children("versions"):
             of_version = {**of_product, **_own_tags(place)}
-            product = self._name_product(key, place, of_version)
-            if product is not None:
-                product = named.get(product.names, product)
-                version = self._version(name, place, of_version)
-                named[product.names] = dataclasses.replace(
-                    product, versions=(*product.versions, version)
-                )
-        if not named:
-            self._problem(node, "the product has no version that can be used")
+            product = _name_product(key, place, of_version)
+            if isinstance(product, str):
+                left_out[product] = None
+                continue
+            product = named.get(product.names, product)
+            versions = (*product.versions, self._version(name, place, of_version))
+            named[product.names] = dataclasses.replace(product, versions=versions)
+        if not named and not left_out:
+            left_out["it has no version"] = None
+        for why in left_out:
+            self._problem(node, f"{why}; it is left out")
         self.products.extend(named.values())
-
-    def _name_product(
-        self, key: str, node: document.Node, tags: Mapping[str, str | int]
-    ) -> Product | None:
-        named = {tag: str(tags[tag]) for tag in _NAME_TAGS if tag in tags}
-        bootloader_type = named.get("bootloader-type", "")
-        if bootloader_type:
-            named["release"] = bootloader_type
-        missing = [tag for tag in ("os", "arch", "release", "label") if tag not in named]
-        if missing:
-            self._problem(node, f"gives no {' and no '.join(missing)}; it is left out")
-            return None
-        for tag in named:
-            checks.url_segment(node, tag, named[tag])
-        if not _is_understood(key, named["os"], bootloader_type):
-            self._problem(node, f"the product {key} is of a format we do not know; it is left out")
-            return None
-        return Product(
-            key=key,
-            os=named["os"],
-            arch=named["arch"],
-            subarch=_subarch(named.get("subarch", "generic"), named.get("kflavor", "")),
-            release=named["release"],
-            label=named["label"],
-            title=str(tags.get("release_title") or f"{named['os']} {named['release']}"),
-            kflavor=named.get("kflavor", ""),
-            bootloader_type=bootloader_type,
-            extra=_extra(tags),
-            versions=(),
-        )
 
     def _version(
         self, name: str, node: document.Node, inherited: Mapping[str, str | int]
@@ -299,6 +272,34 @@ class _ProductsParser:
 def _check_format(top: document.Node, wanted: str) -> None:
     if top.text("format") != wanted:
         top.refuse(f"is {top.text('format')[:80]!r}, not {wanted!r}", "format")
+
+
+def _name_product(key: str, node: document.Node, tags: Mapping[str, str | int]) -> Product | str:
+    """Return the product, without versions, that ``tags`` name; or why they name none."""
+    named = {tag: str(tags[tag]) for tag in _NAME_TAGS if tag in tags}
+    bootloader_type = named.get("bootloader-type", "")
+    if bootloader_type:
+        named["release"] = bootloader_type
+    missing = [tag for tag in ("os", "arch", "release", "label") if tag not in named]
+    if missing:
+        return f"it gives no {' and no '.join(missing)}"
+    for tag in named:
+        checks.url_segment(node, tag, named[tag])
+    if not _is_understood(key, named["os"], bootloader_type):
+        return "its key is of a format that we do not know"
+    return Product(
+        key=key,
+        os=named["os"],
+        arch=named["arch"],
+        subarch=_subarch(named.get("subarch", "generic"), named.get("kflavor", "")),
+        release=named["release"],
+        label=named["label"],
+        title=str(tags.get("release_title") or f"{named['os']} {named['release']}"),
+        kflavor=named.get("kflavor", ""),
+        bootloader_type=bootloader_type,
+        extra=_extra(tags),
+        versions=(),
+    )
 
 
 def _own_tags(node: document.Node) -> dict[str, str | int]:

@@ -39,12 +39,12 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """The verdict on one object."""
+    """The verdict on one object; ``proof`` is there where it is sound."""
 
     sha256: str
-    size: int
     verdict: Verdict
     detail: str = ""
+    proof: facts.Proof | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Report:
     """What a check of the whole store found.
 
     Attributes:
-        sound: bytes of each sound object by its sha256.
+        sound: the proof of each sound object by its sha256.
         findings: every object that is not sound; it was taken out of service.
         strangers: names among the objects that are not ours; they were left alone.
     """
 
-    sound: dict[str, int]
+    sound: dict[str, facts.Proof]
     findings: tuple[Finding, ...]
     strangers: tuple[pathlib.Path, ...]
 
@@ -77,16 +77,16 @@ def _look(tree: objects.ObjectTree, sha256: str) -> Finding:
         try:
             known = tree.facts_of(sha256)
             if known.stamp == facts.Stamp.of(tree.path(sha256).stat()):
-                return Finding(sha256, known.size, Verdict.SOUND)
+                return Finding(sha256, Verdict.SOUND, proof=known.proof)
         except (objects.ObjectMissing, facts.BadFacts):
             pass
-        return Finding(sha256, tree.prove_again(sha256).size, Verdict.SOUND)
+        return Finding(sha256, Verdict.SOUND, proof=tree.prove_again(sha256).proof)
     except objects.ObjectChanged as error:
-        return Finding(sha256, 0, Verdict.CHANGED, str(error))
+        return Finding(sha256, Verdict.CHANGED, str(error))
     except FileNotFoundError:
-        return Finding(sha256, 0, Verdict.GONE)
+        return Finding(sha256, Verdict.GONE)
     except OSError as error:
-        return Finding(sha256, 0, Verdict.UNREADABLE, str(error))
+        return Finding(sha256, Verdict.UNREADABLE, str(error))
 
 
 def verify(tree: objects.ObjectTree, advance: Advance, workers: int | None = None) -> Report:
@@ -106,23 +106,23 @@ def _hash(tree: objects.ObjectTree, sha256: str, advance: Advance) -> Finding:
                 offset += len(data)
                 advance(len(data))
         if whole.hexdigest() == sha256:
-            return Finding(sha256, offset, Verdict.SOUND)
+            return Finding(sha256, Verdict.SOUND, proof=tree.facts_of(sha256).proof)
         detail = f"its {offset} bytes have the sha256 {whole.hexdigest()[:12]}..."
-        return Finding(sha256, offset, Verdict.CORRUPT, detail)
+        return Finding(sha256, Verdict.CORRUPT, detail)
     except objects.ObjectMissing:
-        return Finding(sha256, 0, Verdict.GONE)
+        return Finding(sha256, Verdict.GONE)
     except objects.ObjectChanged:
         return _look(tree, sha256)
     except OSError as error:
-        return Finding(sha256, 0, Verdict.UNREADABLE, str(error))
+        return Finding(sha256, Verdict.UNREADABLE, str(error))
 
 
 def _report(tree: objects.ObjectTree, found: Iterable[Finding]) -> Report:
-    sound: dict[str, int] = {}
+    sound: dict[str, facts.Proof] = {}
     findings = []
     for finding in found:
-        if finding.verdict is Verdict.SOUND:
-            sound[finding.sha256] = finding.size
+        if finding.proof is not None:
+            sound[finding.sha256] = finding.proof
         elif finding.verdict is not Verdict.GONE:
             tree.set_aside(finding.sha256)
             findings.append(finding)

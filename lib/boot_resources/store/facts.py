@@ -41,6 +41,19 @@ class Stamp:
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """The little of a proof that is told to others.
+
+    Attributes:
+        size: bytes of the object.
+        map_digest: sha256 of its block map.
+    """
+
+    size: int
+    map_digest: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known of a proved object.
@@ -61,6 +74,11 @@ class Facts:
     def size(self) -> int:
         """Bytes of the object."""
         return self.block_map.size
+
+    @property
+    def proof(self) -> Proof:
+        """What is told to others of this proof."""
+        return Proof(self.size, self.block_map.digest)
 
     def to_bytes(self) -> bytes:
         """Return the file's content: one JSON line, then the block map."""

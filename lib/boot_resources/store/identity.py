@@ -49,6 +49,14 @@ def store_of(cluster: str) -> Mark:
 CACHE = Mark("cache", "", "cache.path")
 
 
+def recorded_owner(root: pathlib.Path) -> str | None:
+    """Return the cluster whose store ``root`` says it is; None where it says nothing."""
+    try:
+        return str(json.loads((root / "store.json").read_text())["owner"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
     """Make sure that ``root`` carries ``mark``; an empty directory gets it.
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Set as AbstractSet
 
 from boot_resources import digests
-from boot_resources.store import audit, blocks, identity, objects, partial, space
+from boot_resources.store import audit, blocks, facts, identity, objects, partial, space
 from boot_resources.store import disk as disks
 
 
@@ -33,7 +33,7 @@ class Storage:
         self._tree = objects.ObjectTree(root, self._disk)
         self._removed = root / "removed"
         self._lock = threading.Lock()
-        self._held: dict[str, int] = {}
+        self._held: dict[str, facts.Proof] = {}
 
     def start(self, cluster: str) -> audit.Report:
         """Make sure that the store is this cluster's, and audit it.
@@ -45,7 +45,8 @@ class Storage:
         self._tree.prepare()
         self._removed.mkdir(exist_ok=True)
         report = audit.audit(self._tree)
-        self._replace_held(report.sound)
+        with self._lock:
+            self._held = dict(report.sound)
         return report
 
     def verify(self, advance: audit.Advance) -> audit.Report:
@@ -56,12 +57,8 @@ class Storage:
                 self._held.pop(finding.sha256, None)
         return report
 
-    def _replace_held(self, held: dict[str, int]) -> None:
-        with self._lock:
-            self._held = dict(held)
-
-    def held(self) -> dict[str, int]:
-        """Return the bytes of each proved object that is here, by its sha256."""
+    def held(self) -> dict[str, facts.Proof]:
+        """Return the proof of each object that is here, by its sha256."""
         with self._lock:
             return dict(self._held)
 
@@ -98,7 +95,10 @@ class Storage:
         return self._tree.facts_of(sha256).block_map
 
     def room_for(self, wanted: dict[str, int]) -> space.Room:
-        """Return the room that the missing ones of ``wanted`` (sha256 to bytes) need and have."""
+        """Return the room that the missing ones of ``wanted`` (sha256 to bytes) need and have.
+
+        Where it lacks, objects that the cluster removed go before their grace time is over.
+        """
         reserved = {occupied.sha256: occupied.space for occupied in self._tree.partials()}
         held = self.held()
         needed = sum(
@@ -106,23 +106,45 @@ class Storage:
             for sha256, size in wanted.items()
             if sha256 not in held
         )
-        return space.room(self.root, needed, self.reserve)
+        room = space.room(self.root, needed, self.reserve)
+        if room.lacking:
+            self._empty_removed(0.0)
+            room = space.room(self.root, needed, self.reserve)
+        return room
+
+    def restore(self, sha256: str) -> facts.Proof | None:
+        """Hold an object again that was removed and is still there; None where it is not.
+
+        Its bytes prove it anew.
+        """
+        removed = self._removed / sha256
+        if not removed.exists():
+            return None
+        self._disk.rename(removed, self._tree.path(sha256))
+        try:
+            proof = self._tree.prove_again(sha256).proof
+        except objects.ObjectChanged:
+            self._tree.set_aside(sha256)
+            return None
+        with self._lock:
+            self._held[sha256] = proof
+        return proof
 
     def begin(self, sha256: str, size: int) -> partial.Partial:
         """Open or start the partial object of that name, its space reserved."""
         return self._tree.begin(sha256, size)
 
-    def publish(self, incoming: partial.Partial) -> blocks.BlockMap:
+    def publish(self, incoming: partial.Partial) -> facts.Proof:
         """Prove a partial object and hold it; the caller closes it.
 
         Raises:
             partial.WrongObject: its bytes are not the object's.
             OSError: the disk refused; ``discard`` the bytes.
         """
-        known = self._tree.publish(incoming)
+        proof = self._tree.publish(incoming).proof
         with self._lock:
-            self._held[incoming.sha256] = known.size
-        return known.block_map
+            self._held[incoming.sha256] = proof
+        return proof
 
     def tidy(self, wanted: AbstractSet[str]) -> list[str]:
         """Move what is not ``wanted`` to ``removed/``; delete what has been there past its grace.
@@ -141,11 +163,11 @@ class Storage:
         for occupied in list(self._tree.partials()):
             if occupied.sha256 not in wanted:
                 self._tree.remove_partial(occupied.sha256)
-        self._empty_removed()
+        self._empty_removed(self._grace)
         return dropped
 
-    def _empty_removed(self) -> None:
-        oldest = time.time() - self._grace
+    def _empty_removed(self, grace: float) -> None:
+        oldest = time.time() - grace
         for path in self._removed.iterdir():
             if digests.is_sha256(path.name) and path.stat().st_mtime < oldest:
                 self._disk.remove(path)

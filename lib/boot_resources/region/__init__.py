@@ -1,0 +1,9 @@
+"""The region controller: its services over the catalog, the store and the sync.
+
+``offer``       what is available, kept in memory and beside the store
+``serving``     the plane port: racks and other regions, TLS, members only
+``syncing``     the thread that runs the sync
+``membership``  joining the cluster: catalog, store and declaration brought together
+``commands``    what the local socket answers
+``controller``  all of it as one process
+"""

@@ -1,0 +1,160 @@
+"""The plane port: racks and other regions fetch from here. TLS, members only, read-only.
+
+========================================  =====================================================
+``GET /v1/images?since=EPOCH&wait=S``     all available images; 304 where nothing is newer
+``GET /v1/objects/SHA256``                the bytes of a proved object; one Range
+``GET /v1/objects/SHA256/map``            its block map
+``GET /v1/health``                        who answers here
+========================================  =====================================================
+
+Always true: a connection counts only if its chain is valid and its key is in the member list, in a
+role that may ask; this is looked at again with every request, and the open connections of a member
+that left are cut. Only what is proved and held is given out.
+"""
+
+import asyncio
+import json
+import logging
+import weakref
+
+from aiohttp import web
+
+import boot_resources
+from boot_resources import digests
+from boot_resources.plane import members, messages
+from boot_resources.region import offer as offers
+from boot_resources.service import control, ranges, sending
+from boot_resources.store import blocks, objects, storage
+
+logger = logging.getLogger(__name__)
+LONGEST_WAIT = 60.0
+"""Seconds for which a long poll may wait."""
+_WATCH_SECONDS = 1.0
+_ROLES = (members.Role.REGION, members.Role.RACK, members.Role.OPERATOR)
+
+
+class PlanePort:
+    """Answers members. Belongs to the event loop.
+
+    Attributes:
+        served: body bytes of objects sent since the start, by the role that asked.
+        refused: connections refused since the start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: storage.Storage,
+        offer: offers.Offer,
+        member_file: members.MemberFile,
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._offer = offer
+        self._member_file = member_file
+        self._open: weakref.WeakKeyDictionary[asyncio.Transport, bytes]
+        self._open = weakref.WeakKeyDictionary()
+        self.served = dict.fromkeys(_ROLES, 0)
+        self.refused = 0
+
+    def application(self) -> web.Application:
+        """Return the application for the plane port."""
+        app = web.Application(middlewares=[self._admit])
+        app.router.add_get("/v1/images", self._images)
+        app.router.add_get("/v1/objects/{sha256}", self._object)
+        app.router.add_get("/v1/objects/{sha256}/map", self._block_map)
+        app.router.add_get("/v1/health", self._health)
+        return app
+
+    async def watch_members(self) -> None:
+        """Cut the connections of members that leave, for as long as this runs."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            listed = self._member_file.current()
+            for transport, certificate in list(self._open.items()):
+                try:
+                    listed.admit(certificate, _ROLES)
+                except members.NotAMember as error:
+                    logger.warning("cut a connection: %s", error)
+                    transport.abort()
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: control.Handler) -> web.StreamResponse:
+        transport = request.transport
+        tls = request.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        try:
+            if certificate is None:
+                raise members.NotAMember("none", "it showed no certificate")
+            member = self._member_file.current().admit(certificate, _ROLES)
+        except members.NotAMember as error:
+            self.refused += 1
+            logger.warning("refused %s from %s: %s", request.path, request.remote, error)
+            return web.json_response({"error": str(error), "cure": error.cure}, status=403)
+        if transport is not None:
+            self._open[transport] = certificate
+        request["role"] = member.role
+        return await handler(request)
+
+    async def _images(self, request: web.Request) -> web.StreamResponse:
+        try:
+            since = int(request.query["since"]) if "since" in request.query else None
+            wait = min(max(float(request.query.get("wait", 0)), 0.0), LONGEST_WAIT)
+        except ValueError:
+            raise web.HTTPBadRequest(text="since is an epoch, wait a number of seconds") from None
+        listed = await self._offer.newer_than(since, wait)
+        if listed is None:
+            return web.Response(status=304 if since is not None else 503)
+        return web.json_response(text=listed.model_dump_json())
+
+    async def _object(self, request: web.Request) -> web.StreamResponse:
+        sha256 = _name_of(request)
+        try:
+            opened = self._store.open(sha256)
+        except (objects.ObjectMissing, objects.ObjectChanged) as error:
+            return _missing(error)
+        with opened:
+            answer = ranges.answer(request.headers, sha256, opened.size)
+            if request.method == "HEAD" or not answer.length:
+                return web.Response(status=answer.status, headers=answer.headers)
+            response = web.StreamResponse(status=answer.status, headers=answer.headers)
+            await response.prepare(request)
+            outlet = sending.Outlet(request, response)
+            try:
+                await outlet.file(opened.fd, answer.start, answer.stop)
+                await outlet.end()
+            except sending.ClientGone as error:
+                logger.debug("a member went away: %s", error)
+            finally:
+                self.served[request["role"]] += outlet.sent
+            return response
+
+    async def _block_map(self, request: web.Request) -> web.StreamResponse:
+        sha256 = _name_of(request)
+        try:
+            block_map = await asyncio.to_thread(self._store.block_map, sha256)
+        except (objects.ObjectMissing, blocks.BadBlockMap) as error:
+            return _missing(error)
+        return web.Response(body=block_map.to_bytes(), content_type="application/octet-stream")
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        listed = self._offer.current
+        health = messages.Health(
+            name=self._name,
+            version=boot_resources.__version__,
+            cluster=listed.cluster if listed else "",
+            serving=listed is not None,
+            notices=0,
+        )
+        return web.json_response(text=health.model_dump_json())
+
+
+def _name_of(request: web.Request) -> str:
+    sha256 = request.match_info["sha256"]
+    if not digests.is_sha256(sha256):
+        raise web.HTTPNotFound(text=json.dumps({"error": "not the name of an object"}))
+    return sha256
+
+
+def _missing(error: Exception) -> web.Response:
+    return web.json_response({"error": str(error)}, status=404)

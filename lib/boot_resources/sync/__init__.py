@@ -1,0 +1,7 @@
+"""Bring a region's store to what the catalog wants. Every step can be run again at any time.
+
+``refresh``   the leader reads the source and makes the catalog follow it
+``upstream``  one object from the source into the store
+``progress``  how far a pass is, for people who wait
+``engine``    one pass: refresh, space, fetch, hold, offer, tidy
+"""

@@ -1,0 +1,162 @@
+import pytest
+
+from boot_resources import errors
+from boot_resources.source import address, failures
+
+SOURCE = "https://images.example.com/stable/"
+KNOWN = {
+    "images.example.com": "93.184.216.34",
+    "mirror.example.net": "93.184.216.35",
+    "intranet": "10.0.0.7",
+    "metadata": "169.254.169.254",
+    "sneaky.example.org": "::ffff:127.0.0.1",
+}
+
+
+def resolve(host: str) -> frozenset[str]:
+    try:
+        return frozenset({KNOWN[host]})
+    except KeyError:
+        return address.resolve(host) if host[:1].isdigit() or ":" in host else frozenset()
+
+
+def follow(target: str, operator: str = SOURCE, url: str = "") -> str:
+    return address.follow(operator, url or operator, target, resolve)
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "index"),
+    [
+        ("http://h/a", "http://h/a/", "streams/v1/index.sjson"),
+        ("http://h/a/", "http://h/a/", "streams/v1/index.sjson"),
+        ("http://h", "http://h/", "streams/v1/index.sjson"),
+        ("http://h/a/streams/v1/daily.sjson", "http://h/a/", "streams/v1/daily.sjson"),
+        ("http://h/a/streams/v1/index.json", "http://h/a/", "streams/v1/index.json"),
+        ("http://h/a/own.sjson", "http://h/a/", "own.sjson"),
+        ("http://h:81/own.sjson", "http://h:81/", "own.sjson"),
+        ("http://u:p@h/a", "http://u:p@h/a/", "streams/v1/index.sjson"),
+    ],
+)
+def test_a_source_is_found_with_and_without_a_slash_or_an_index(
+    url: str, base: str, index: str
+) -> None:
+    assert address.locate(url, signed=True) == address.Location(base, index)
+
+
+def test_an_unsigned_source_has_an_unsigned_index() -> None:
+    assert address.locate("http://h/a", signed=False).index == "streams/v1/index.json"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h/a",
+        "ftp://h/",
+        "file:///etc",
+        "http://",
+        "http://h/?a=1",
+        "http://h/#a",
+        "http://[::1",
+        "http://h:port/",
+    ],
+)
+def test_a_url_of_no_source_is_refused(url: str) -> None:
+    with pytest.raises(errors.SettingsError) as caught:
+        address.locate(url, signed=True)
+    assert "https://images.maas.io" in caught.value.cure
+
+
+def test_a_path_cannot_lead_out_of_the_source() -> None:
+    location = address.locate("http://h/a", signed=True)
+    assert location.url("b/c?d=e#f%2e") == "http://h/a/b/c%3Fd=e%23f%252e"
+    assert location.url("streams/v1/a:b.sjson") == "http://h/a/streams/v1/a:b.sjson"
+
+
+def test_credentials_are_taken_out_and_never_shown() -> None:
+    url = "https://user:se%40cret@h/a"
+    assert address.without_credentials(url) == "https://h/a"
+    assert address.credentials(url) == ("user", "se@cret")
+    assert address.credentials("https://h/a") is None
+    assert "cret" not in repr(address.locate(url, signed=True))
+
+
+def test_a_url_that_cannot_be_taken_apart_is_not_shown() -> None:
+    with pytest.raises(errors.SettingsError) as caught:
+        address.locate("https://user:secret/word@h/", signed=True)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "direct"),
+    [
+        (["h.example.com"], True),
+        (["example.com"], True),
+        ([".example.com"], True),
+        (["*.example.com"], True),
+        (["*"], True),
+        (["ample.com"], False),
+        (["other", ""], False),
+        ([], False),
+    ],
+)
+def test_a_name_is_asked_directly_where_no_proxy_says_so(
+    no_proxy: list[str], direct: bool
+) -> None:
+    assert address.is_bypassed("http://h.example.com:80/a", no_proxy) is direct
+
+
+def test_an_address_is_asked_directly_where_its_network_is_named() -> None:
+    assert address.is_bypassed("http://10.1.2.3/", ["10.0.0.0/8"])
+    assert address.is_bypassed("http://[fd00::1]/", ["fd00::/8"])
+    assert not address.is_bypassed("http://11.1.2.3/", ["10.0.0.0/8"])
+
+
+def test_a_redirect_to_a_public_host_or_within_the_host_is_followed() -> None:
+    assert follow("https://mirror.example.net/x") == "https://mirror.example.net/x"
+    assert follow("/x") == "https://images.example.com/x"
+    assert follow("y#z", url=SOURCE + "x") == SOURCE + "y"
+
+
+@pytest.mark.parametrize(
+    "target", ["http://images.example.com/", "ftp://h/", "file:///etc/passwd"]
+)
+def test_a_redirect_to_another_scheme_is_refused(target: str) -> None:
+    with pytest.raises(failures.RedirectRefused, match="another scheme"):
+        follow(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://intranet/x",
+        "https://metadata/latest",
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://[::1]/",
+        "https://[fe80::1]/",
+        "https://sneaky.example.org/",
+        "https://0.0.0.0/",
+    ],
+)
+def test_a_redirect_from_a_public_host_to_a_private_address_is_refused(target: str) -> None:
+    with pytest.raises(failures.RedirectRefused, match="private address"):
+        follow(target)
+
+
+def test_an_operator_who_names_a_private_host_may_be_sent_to_another() -> None:
+    assert follow("http://127.0.0.1:81/x", operator="http://intranet/") == "http://127.0.0.1:81/x"
+
+
+def test_the_operator_s_own_host_is_followed_wherever_it_is() -> None:
+    assert follow("/x", operator="http://intranet/y") == "http://intranet/x"
+
+
+def test_a_redirect_to_no_url_is_refused() -> None:
+    with pytest.raises(failures.RedirectRefused, match="no URL"):
+        follow("https://[::1/")
+
+
+def test_credentials_in_a_redirect_are_dropped() -> None:
+    assert follow("https://u:p@mirror.example.net/x") == "https://mirror.example.net/x"
