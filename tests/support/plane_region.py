@@ -98,7 +98,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
         if status != 304:
-            headers.setdefault("Content-Length", str(len(body)))
+            headers.setdefault("Content_Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()

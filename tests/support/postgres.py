@@ -22,6 +22,8 @@ import psycopg
 from support import tiers
 
 START_SECONDS = 60
+ROOM = 512 * 1024 * 1024
+"""Bytes that a server should find free in memory: its data, its log of writes, a few databases."""
 
 
 def find_binaries() -> Path | None:
@@ -141,8 +143,7 @@ def running_server(*, loopback: bool = False) -> Iterator[Server]:
     binaries = find_binaries()
     if binaries is None:
         tiers.missing("no PostgreSQL server: apt-get install postgresql")
-    # A unix socket's path is at most 107 bytes long, so pytest's own directories are too deep.
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=_short_directory()) as directory:
         server = Server(binaries, Path(directory), _free_port() if loopback else None)
         server.initialise()
         server.start()
@@ -150,6 +151,16 @@ def running_server(*, loopback: bool = False) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+def _short_directory() -> Path:
+    """Return where to put a server: in memory where there is room, for it makes many files.
+
+    A unix socket's path is at most 107 bytes long, so pytest's own directories are too deep.
+    """
+    memory = Path("/dev/shm")
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
+    return memory if roomy else Path("/tmp")
 
 
 def _user() -> str:

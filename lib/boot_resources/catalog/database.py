@@ -208,10 +208,10 @@ def _keep_a_log_of_writes(path: str) -> None:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 return
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
                 if not locked or time.monotonic() > deadline:
-                    raise sa.exc.OperationalError("PRAGMA journal_mode=WAL", (), error) from error
+                    raise sa.exc.DBAPIError("PRAGMA journal_mode=WAL", (), error) from error
             time.sleep(0.05)
     finally:
         connection.close()

@@ -40,7 +40,8 @@ _SQLITE_CURES = {
 _POSTGRESQL_BUSY = {"40001", "40P01", "55P03", "57014"}
 _POSTGRESQL_CURES = {
     "08": "check that the server runs and that this host can reach it",
-    "25": "the server ended a transaction that took too long; the next one connects again",
+    "25006": "the server is a standby: give the URL of the primary",
+    "25P03": "this host slept during a transaction; the next one connects again",
     "28": "check the user, the password and the server's pg_hba.conf",
     "3D": "create the database, or correct its name in the URL",
     "42501": "grant the region's role the right to use its tables",

@@ -131,6 +131,8 @@ def issue(
         "members": out / authority.MEMBERS,
     }
     durable.write(out / f"{name}.crt", issued.certificate_pem, mode=durable.PUBLIC)
+    # In its own directory the authority's files are no copies, and must not be written as such:
+    # another `issue` may be changing the list at this moment.
     if out.resolve() != directory.resolve():
         _copy_trust(source, out)
     if as_json:
@@ -170,7 +172,9 @@ def list_(directory: pathlib.Path, as_json: bool) -> None:
             addresses = ",".join(member.addresses) or "-"
             click.echo(f"{member.name} {member.role} {addresses} {member.fingerprint}")
         return
-    shown = table.Table("name", "role", "addresses", "fingerprint of the key", box=box.SIMPLE)
+    shown = table.Table("name", "role", "addresses", box=box.SIMPLE)
+    # A fingerprint is there to be compared: it may take two lines, but is never cut short.
+    shown.add_column("fingerprint of the key", overflow="fold")
     for member in listed:
         shown.add_row(member.name, member.role, "\n".join(member.addresses), member.fingerprint)
     screen.print(shown)

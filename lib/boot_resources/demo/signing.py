@@ -26,8 +26,10 @@ class Keychain:
     """
 
     def __init__(self) -> None:
-        if shutil.which("gpg") is None:
-            raise errors.BootResourcesError("gpg is not installed", "run: apt install gpg")
+        missing = [tool for tool in ("gpg", "gpg-agent") if shutil.which(tool) is None]
+        if missing:
+            cure = f"run: apt install {' '.join(missing)}"
+            raise errors.BootResourcesError(f"{missing[0]} is not installed", cure)
         # The agent's socket lies in this directory, and its path may have 107 characters at most.
         short = "/tmp" if len(tempfile.gettempdir()) > 40 else None  # noqa: S108
         self._home = pathlib.Path(tempfile.mkdtemp(prefix="br-key-", dir=short))

@@ -18,7 +18,7 @@ import dataclasses
 import http
 import ssl
 import urllib.parse
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TypeVar
 
 import pydantic
@@ -29,7 +29,7 @@ from boot_resources import digests, errors, units
 from boot_resources.plane import connection, members, messages, tls
 
 CHUNK = units.MIB
-"""Bytes at most in one piece that ``RegionClient.read`` yields."""
+"""Bytes in each piece that ``RegionClient.read`` yields, the last of a range aside: one block."""
 MAX_BLOCK_MAP = 16 * units.MIB
 """Bytes; far above the map of any operating-system image."""
 MAX_REMARK = 64 * units.KIB
@@ -38,7 +38,6 @@ MAX_DOCUMENT = 64 * units.MIB
 """Bytes of a JSON reply."""
 
 _Document = TypeVar("_Document", bound=messages.Message)
-_Error = TypeVar("_Error", bound=BaseException)
 
 
 class RegionError(errors.BootResourcesError):
@@ -53,6 +52,10 @@ class RegionUnreachable(RegionError):
     """There was no answer, or it broke off: connection, time limit, or a status of 500 up."""
 
     exit_status = errors.EXIT_UNREACHABLE
+
+
+class _HungUp(RegionUnreachable):
+    """The connection was closed where the answer should have begun."""
 
 
 class RegionRefused(RegionError):
@@ -182,11 +185,12 @@ class RegionClient:
             return self._body(response, MAX_BLOCK_MAP)
 
     def read(self, sha256: str, start: int, stop: int) -> Generator[bytes, None, None]:
-        """Yield the bytes [start, stop) of an object, in pieces of at most ``CHUNK`` bytes.
+        """Yield the bytes [start, stop) of an object, in pieces of ``CHUNK`` bytes.
 
-        What was yielded before an error is good to use: the caller goes on, here or elsewhere,
-        at the byte after it. A caller that stops early closes the iterator, and thereby the
-        connection.
+        Only the last piece of the range may be shorter; a piece that was cut short is not
+        yielded. What was yielded before an error is good to use: the caller goes on, here or
+        elsewhere, at the byte after it. A caller that stops early closes the generator, and
+        thereby the connection.
 
         Raises:
             ValueError: ``sha256`` is not the name of an object, or the range is empty.
@@ -203,8 +207,9 @@ class RegionClient:
             self._check_range(response, start, stop)
             while left:
                 chunk = self._next(response, min(CHUNK, left))
-                if not chunk:
-                    raise RegionUnreachable(self.address, f"broke off, {left} bytes too soon")
+                if len(chunk) < min(CHUNK, left):
+                    missing = left - len(chunk)
+                    raise RegionUnreachable(self.address, f"broke off, {missing} bytes too soon")
                 left -= len(chunk)
                 yield chunk
 
@@ -232,48 +237,48 @@ class RegionClient:
         read_timeout: float | None = None,
     ) -> requests.Response:
         """Return the reply to a GET, its body still unread."""
-
-        def once() -> requests.Response:
-            return self._session.get(
-                f"https://{self.address}{path}",
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self._timeouts.connect, read_timeout or self._timeouts.read),
-            )
-
+        timeout = (self._timeouts.connect, read_timeout or self._timeouts.read)
+        url = f"https://{self.address}{path}"
         try:
-            try:
-                return once()
-            except requests.ConnectionError as error:
-                # A region may close a connection it kept open at the very moment we use it
-                # again (RFC 9112, 9.5). That says nothing about the region: ask once more.
-                if _cause(error, ConnectionResetError) is None:
-                    raise
-                return once()
+            return self._get_once(url, headers, timeout)
+        except _HungUp:
+            # A region may close a connection it kept open at the very moment we use it again
+            # (RFC 9112, 9.5). That says nothing about the region: ask once more.
+            pass
+        return self._get_once(url, headers, timeout)
+
+    def _get_once(
+        self, url: str, headers: Mapping[str, str] | None, timeout: tuple[float, float]
+    ) -> requests.Response:
+        try:
+            return self._session.get(
+                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
+            )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> RegionError:
         """Say what an error of the transport means."""
-        untrusted = _cause(error, ssl.SSLCertVerificationError)
-        if untrusted is not None:
-            return RegionNotTrusted(
-                self.address,
-                f"is not trusted: {untrusted.verify_message}",
-                "check the address, both hosts' clocks and the region's certificate; "
-                "`boot-resources ca issue` makes a new one",
-            )
-        refused = _cause(error, ssl.SSLError)
-        if refused is not None and "ALERT" in (refused.reason or ""):
-            return self._refused(refused.reason.lower().replace("_", " "))
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return RegionNotTrusted(
+                    self.address,
+                    f"is not trusted: {cause.verify_message}",
+                    "check the address, both hosts' clocks and the region's certificate; "
+                    "`boot-resources ca issue` makes a new one",
+                )
+            if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
+                return self._refused(cause.reason.lower().replace("_", " "))
+            if isinstance(cause, requests.exceptions.InvalidHeader):
+                return BadReply(self.address, "sent headers that contradict themselves")
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
             return RegionUnreachable(self.address, "did not answer in time")
-        broken = _cause(error, OSError)
-        why = (broken.strerror if broken else None) or type(error).__name__
-        return RegionUnreachable(
+        said = [c.strerror for c in causes if isinstance(c, OSError) and c.strerror]
+        hung_up = any(isinstance(cause, ConnectionResetError) for cause in causes)
+        return (_HungUp if hung_up else RegionUnreachable)(
             self.address,
-            f"cannot be reached: {why}",
+            f"cannot be reached: {said[-1] if said else type(error).__name__}",
             "check that it runs, and that nothing between the two hosts is in the way",
         )
 
@@ -346,11 +351,13 @@ class RegionClient:
             ) from error
 
 
-def _cause(error: BaseException, kind: type[_Error]) -> _Error | None:
-    """Return the first error of that kind among ``error`` and what it was raised from."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, kind):
-            return link
-        link = link.__cause__ or link.__context__
-    return None
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what led to it; requests and urllib3 keep causes as arguments too."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            links = (*cause.args, cause.__cause__, cause.__context__)
+            waiting += [link for link in links if isinstance(link, BaseException)]

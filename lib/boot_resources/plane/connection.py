@@ -9,6 +9,7 @@ Only the context that is handed in decides about certificates. That is why the a
 what requests would do of its own: it would add the public authorities to the context.
 """
 
+import contextlib
 import http.cookiejar
 import ssl
 from collections.abc import Callable
@@ -54,15 +55,15 @@ class _Connection(connection.HTTPSConnection):
         super().__init__(*args, **kwargs)
         self._admit = admit
 
-    def connect(self) -> None:
-        super().connect()
-        self._recognise()
-
     def request(self, *args: Any, **kwargs: Any) -> None:
-        # Without a socket there is nobody to recognise yet: sending makes the connection first.
-        if self.sock is not None:
-            self._recognise()
-        super().request(*args, **kwargs)
+        if self.sock is None:
+            self.connect()
+        self._recognise()
+        # With TLS 1.3 a server refuses our certificate only after the handshake has succeeded
+        # here, and may have hung up before the request is through. Why it did is there to be
+        # read where the answer should be (RFC 8446, 4.4.2.4 and 6.2).
+        with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
+            super().request(*args, **kwargs)
 
     def _recognise(self) -> None:
         try:

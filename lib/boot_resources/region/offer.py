@@ -39,12 +39,17 @@ class Offer:
         """Offer what the catalog says is available. May be called by any thread."""
         listed = _listed(found)
         with self._lock:
-            if self._current is not None and listed.epoch <= self._current.epoch:
-                if listed.cluster == self._current.cluster:
-                    return
+            if self._is_known(listed):
+                return
             self._disk.publish(self._path, listed.model_dump_json().encode())
             self._current = listed
         self._loop.call_soon_threadsafe(self._wake)
+
+    def _is_known(self, listed: messages.AvailableImages) -> bool:
+        known = self._current
+        return (
+            known is not None and known.cluster == listed.cluster and known.epoch >= listed.epoch
+        )
 
     def _wake(self) -> None:
         waiting, self._changed = self._changed, asyncio.Event()

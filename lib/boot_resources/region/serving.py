@@ -15,7 +15,6 @@ that left are cut. Only what is proved and held is given out.
 import asyncio
 import json
 import logging
-import weakref
 
 from aiohttp import web
 
@@ -52,8 +51,8 @@ class PlanePort:
         self._store = store
         self._offer = offer
         self._member_file = member_file
-        self._open: weakref.WeakKeyDictionary[asyncio.Transport, bytes]
-        self._open = weakref.WeakKeyDictionary()
+        # The certificate shown on each open connection.
+        self._open: dict[asyncio.Transport, bytes] = {}
         self.served = dict.fromkeys(_ROLES, 0)
         self.refused = 0
 
@@ -71,7 +70,8 @@ class PlanePort:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             listed = self._member_file.current()
-            for transport, certificate in list(self._open.items()):
+            self._open = {t: shown for t, shown in self._open.items() if not t.is_closing()}
+            for transport, certificate in self._open.items():
                 try:
                     listed.admit(certificate, _ROLES)
                 except members.NotAMember as error:

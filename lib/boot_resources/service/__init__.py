@@ -4,6 +4,7 @@
 ``sending``    those bytes onto a connection
 ``ports``      listen, or say who holds the port
 ``control``    the local socket on which the command talks to a controller
+``local``      the other end of that socket
 ``lifecycle``  start, READY=1, SIGTERM, a clean stop
 ``monitoring`` the metrics port
 

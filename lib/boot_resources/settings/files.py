@@ -54,8 +54,18 @@ def load(path: pathlib.Path) -> Settings:
     Raises:
         errors.SettingsError: with one line for everything that is wrong.
     """
+    values = _read(path)
+    model = _model(path, values)
     try:
-        values = tomllib.loads(path.read_text())
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        lines = (f"{path}: {line}" for line in _lines(error, values))
+        raise errors.SettingsError("\n".join(lines)) from None
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise errors.SettingsError(
             f"cannot read the settings file {path}: {error.strerror}",
@@ -63,16 +73,17 @@ def load(path: pathlib.Path) -> Settings:
         ) from None
     except ValueError as error:
         raise errors.SettingsError(f"{path}: this is not TOML: {error}") from None
+
+
+def _model(
+    path: pathlib.Path, values: Mapping[str, Any]
+) -> type[region.RegionSettings] | type[rack.RackSettings]:
     model = MODELS.get(str(values.get("controller")))
     if model is None:
         raise errors.SettingsError(
             f'{path}: controller: say which this file is for: controller = "region" or "rack"'
         )
-    try:
-        return model.model_validate(values)
-    except pydantic.ValidationError as error:
-        lines = (f"{path}: {line}" for line in _lines(error, values))
-        raise errors.SettingsError("\n".join(lines)) from None
+    return model
 
 
 def _lines(error: pydantic.ValidationError, values: Mapping[str, Any]) -> Iterable[str]:
@@ -87,3 +98,19 @@ def _say(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return "missing, and it has no default"
     return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def peek(path: pathlib.Path) -> tuple[str, pathlib.Path]:
+    """Return which controller a settings file is for, and its control socket.
+
+    Nothing else is looked at: whoever asks a running controller need not be able to read its key.
+
+    Raises:
+        errors.SettingsError: the file cannot be read, or does not say.
+    """
+    values = _read(path)
+    model = _model(path, values)
+    default = rack.Control() if model is rack.RackSettings else region.Control()
+    control = values.get("control", {})
+    named = control.get("socket") if isinstance(control, dict) else None
+    return str(values["controller"]), pathlib.Path(str(named)) if named else default.socket

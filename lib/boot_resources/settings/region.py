@@ -109,6 +109,8 @@ class Plane(values.Identity):
     """Address to listen on."""
     port: values.Port = 5290
     """TCP port."""
+    address: str | None = None
+    """Where other controllers reach this one, ``HOST:PORT``; unless given, this host's name."""
 
 
 class Control(values.Table):

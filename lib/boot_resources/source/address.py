@@ -133,7 +133,7 @@ def follow(operator_url: str, url: str, target: str, resolve: Resolve = resolve)
         what = f"it redirects to another scheme, {absolute}"
         raise failures.RedirectRefused(shown, what, cure)
     own = urllib.parse.urlsplit(operator_url).hostname or ""
-    if host != own and _is_private(host, resolve) and not _is_private(own, resolve):
+    if _is_private(host, resolve) and not _is_private(own, resolve):
         what = f"it redirects to a private address, {absolute}"
         raise failures.RedirectRefused(shown, what, cure)
     return absolute
@@ -141,10 +141,6 @@ def follow(operator_url: str, url: str, target: str, resolve: Resolve = resolve)
 
 def _is_private(host: str, resolve: Resolve) -> bool:
     """Return whether any address of ``host`` is not one of the public Internet."""
-    return any(not _is_public(address.partition("%")[0]) for address in resolve(host))
-
-
-def _is_public(text: str) -> bool:
-    found = ipaddress.ip_address(text)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_global
+    return any(
+        not ipaddress.ip_address(found.partition("%")[0]).is_global for found in resolve(host)
+    )

@@ -17,10 +17,9 @@ from http import cookiejar
 
 import requests
 import urllib3
-from requests import adapters
 
 from boot_resources import units
-from boot_resources.source import address, failures, limits, replies, retrying
+from boot_resources.source import address, failures, limits, patience, replies, retrying
 
 Limits = limits.Limits
 Validators = replies.Validators
@@ -98,7 +97,9 @@ class Fetcher:
         self._session = requests.Session()
         self._session.trust_env = trust_environment
         self._session.cookies.set_policy(cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = adapters.HTTPAdapter(pool_connections=8, pool_maxsize=16, max_retries=0)
+        adapter = patience.PatientAdapter(
+            self._limits.read, pool_connections=8, pool_maxsize=16, max_retries=0
+        )
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -292,6 +293,9 @@ def _reason(error: BaseException) -> str:
         ((requests.exceptions.ConnectionError,), "no connection"),
         ((urllib3.exceptions.ProtocolError, OSError), "the connection was lost"),
     ]
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(inner, urllib3.exceptions.NameResolutionError):
+        return "the name of its host has no address that this host can find"
     for kinds, words in reasons:
         if isinstance(error, kinds):
             return words

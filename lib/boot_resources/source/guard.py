@@ -82,7 +82,8 @@ def accept(
         )
     sha256 = hashlib.sha256(payload).hexdigest()
     if last is not None and not lowered:
-        cure = f"if that is meant, run: boot-resources sources accept-older --document {name}"
+        command = f"boot-resources sources accept-older --document {name} --reason TEXT"
+        cure = f"if that is meant, run: {command}"
         if updated < last.updated:
             was, now_is = (f"{date:%Y-%m-%d %H:%M:%S}" for date in (last.updated, updated))
             why = f"it is of {now_is} UTC, older than the accepted one of {was} UTC"

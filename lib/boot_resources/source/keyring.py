@@ -32,8 +32,8 @@ TIMEOUT = 60
 _HEAD = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 _TAIL = b"-----END PGP SIGNATURE-----"
-# gpg reads lines of up to 19,995 bytes as text and cuts longer ones, in a way that the hash and
-# the output need not agree on (GnuPG, g10/options.h and common/iobuf).
+# gpg cuts a line of text off after 19,994 bytes (GnuPG, g10/armor.c), so that what it returns
+# would not be the whole document. Streams are written with one value a line.
 _MAX_LINE = 19_000
 
 _OPTIONS = [
@@ -225,7 +225,9 @@ def _check_signatures(events: Iterable[Event], fingerprints: Iterable[str], name
     found = [reasons[keyword] for keyword in reasons if keyword in keywords]
     keys = sorted({event.value for s in signatures for event in s if event.keyword == "NO_PUBKEY"})
     which = f" ({', '.join(keys)})" if keys else ""
-    _refuse(name, f"{found[0]}{which}" if found else "gpg found no signature in it")
+    _refuse(
+        name, f"{found[0]}{which}" if found else "no signature of a key of the keyring is on it"
+    )
 
 
 def _by_signature(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -242,7 +244,9 @@ def _by_signature(events: Iterable[Event]) -> Iterator[list[Event]]:
 def _is_good(signature: list[Event], fingerprints: set[str]) -> bool:
     """Return whether gpg called it good *and* valid, by one of these primary keys.
 
-    An expired or revoked key gives VALIDSIG too, but never GOODSIG (GnuPG, doc/DETAILS).
+    An expired or revoked key gives VALIDSIG too, but never GOODSIG (GnuPG, doc/DETAILS). Whose
+    key it was is checked although gpg was given no others: a host's own configuration of gpg
+    might name more.
     """
     good = any(event.keyword == "GOODSIG" for event in signature)
     # The last word of VALIDSIG is the fingerprint of the primary key.

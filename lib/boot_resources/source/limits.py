@@ -14,7 +14,7 @@ class Limits:
         document: the most that a document may have.
         document_seconds: the longest that one attempt at a document may take.
         connect: the longest wait for a connection.
-        read: the longest wait for the next bytes.
+        read: the longest wait for the head of an answer, and then for the next bytes.
         min_rate: bytes per second that must arrive, on average over ``window`` seconds.
     """
 

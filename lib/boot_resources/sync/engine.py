@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent import futures
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, database, holdings, ledger, sources
+from boot_resources.catalog import availability, database, holdings, ledger
 from boot_resources.source import address, fetch
 from boot_resources.store import facts, space, storage
 from boot_resources.sync import progress, refresh, upstream
@@ -315,28 +315,6 @@ def _about_source(refreshed: refresh.Refreshed) -> Iterable[notices.Notice]:
                 f"{refused.name} is refused: {refused.reason}",
                 "tell whoever runs the source; the version that is there stays",
             )
-
-
-def about_catalog(
-    source: sources.ManagedSource | None, dropped: Collection[str]
-) -> Iterable[notices.Notice]:
-    """Yield what an operator should know of the catalog as it is: it holds until it is changed."""
-    if source is not None and source.source.allow_unsigned:
-        yield notices.Notice(
-            key="unsigned",
-            severity=notices.Severity.WARNING,
-            text="the boot source is read without signatures: whoever can change what it sends "
-            "decides what machines run",
-            cure="give the source a keyring and remove allow-unsigned",
-        )
-    if dropped:
-        yield notices.Notice(
-            key="dropped",
-            severity=notices.Severity.INFO,
-            text=f"the boot source no longer offers {len(dropped)} images that are kept: "
-            + ", ".join(sorted(dropped)[:3]),
-            cure="`boot-resources images remove` takes one out when nobody needs it",
-        )
 
 
 def format_outcome(outcome: Outcome) -> str:

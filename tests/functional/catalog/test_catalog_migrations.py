@@ -58,6 +58,21 @@ def test_of_regions_that_start_at_once_one_migrates(empty_url: str) -> None:
     assert answers == ["False", "False", "True"]
 
 
+def test_nobody_migrates_while_another_does(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 1)
+    first, second = database.open_catalog(empty_url), database.open_catalog(empty_url)
+    with first.write() as conn:
+        migrations.wait_for_turn(conn)
+        with pytest.raises(failures.CatalogBusy):
+            migrations.migrate(second)
+    assert migrations.migrate(second)
+    first.close()
+    second.close()
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     catalog = database.open_catalog(empty_url)
     with catalog.write() as conn:
@@ -112,13 +127,12 @@ def _constraints(conn: sa.Connection) -> dict[tuple[str, str], str]:
         inspector = sa.inspect(conn)
         found = {}
         for table in inspector.get_table_names():
-            kinds = [
-                inspector.get_check_constraints(table),
-                inspector.get_foreign_keys(table),
-                inspector.get_unique_constraints(table),
-                inspector.get_indexes(table),
-                [inspector.get_pk_constraint(table)],
+            constraints = [
+                *inspector.get_check_constraints(table),
+                *inspector.get_foreign_keys(table),
+                *inspector.get_unique_constraints(table),
+                *inspector.get_indexes(table),
+                inspector.get_pk_constraint(table),
             ]
-            for constraint in (each for kind in kinds for each in kind):
-                found[table, str(constraint["name"])] = str(constraint)
+            found.update({(table, str(each["name"])): str(each) for each in constraints})
     return {place: text for place, text in found.items() if place[0] != "alembic_version"}

@@ -5,12 +5,12 @@ import pathlib
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 from boot_resources import units
-from boot_resources.plane import client, tls
+from boot_resources.plane import client, connection, tls
 from support import plane_region
 
 PAYLOAD = random.Random(5290).randbytes(3 * units.MIB + 4321)
@@ -44,6 +44,11 @@ def asking(
 
 def whole(asking: client.RegionClient, start: int, stop: int) -> bytes:
     return b"".join(asking.read(NAME, start, stop))
+
+
+def collect(chunks: Iterator[bytes], into: bytearray) -> None:
+    for chunk in chunks:
+        into += chunk
 
 
 def answers(status: int, body: bytes = b"", **headers: str) -> Misbehave:
@@ -154,7 +159,8 @@ def test_a_read_gives_exactly_the_bytes_asked(
 ) -> None:
     chunks = list(asking.read(NAME, start, stop))
     assert b"".join(chunks) == PAYLOAD[start:stop]
-    assert all(0 < len(chunk) <= client.CHUNK for chunk in chunks)
+    assert all(len(chunk) == client.CHUNK for chunk in chunks[:-1])
+    assert 0 < len(chunks[-1]) <= client.CHUNK
 
 
 @pytest.mark.parametrize(("start", "stop"), [(5, 5), (5, 4), (-1, 4)])
@@ -199,6 +205,7 @@ def test_an_object_that_the_region_does_not_offer_is_missing(
         (part(0, PAYLOAD[:10], Content_Range="bytes 0-9/x"), "the range"),
         (part(0, PAYLOAD[:10], Content_Range="items 0-9/10"), "the range"),
         (part(0, PAYLOAD[:10], Content_Length="11"), "'11' bytes where 10"),
+        (part(0, PAYLOAD[:10], content_length="11"), "contradict themselves"),
         (part(0, PAYLOAD[:10], Content_Encoding="gzip"), "encoded its reply"),
     ],
 )
@@ -239,7 +246,7 @@ def test_a_region_that_cannot_serve_now_is_as_good_as_unreachable(
 def test_a_read_that_breaks_off_gives_what_came_and_then_the_error(
     asking: client.RegionClient, region: plane_region.PlaneRegion
 ) -> None:
-    came = 2 * units.MIB
+    came = 2 * units.MIB + 5000
 
     def cut(handler: plane_region.Handler) -> bool:
         handler.send_response(206)
@@ -252,10 +259,9 @@ def test_a_read_that_breaks_off_gives_what_came_and_then_the_error(
 
     region.misbehave = cut
     got = bytearray()
-    with pytest.raises(client.RegionUnreachable):
-        for chunk in asking.read(NAME, 0, len(PAYLOAD)):
-            got += chunk
-    assert got == PAYLOAD[:came]
+    with pytest.raises(client.RegionUnreachable, match="broke off"):
+        collect(asking.read(NAME, 0, len(PAYLOAD)), got)
+    assert got == PAYLOAD[: 2 * units.MIB], "a block cut short is not handed on"
     region.misbehave = None
     got += whole(asking, len(got), len(PAYLOAD))
     assert got == PAYLOAD
@@ -359,8 +365,8 @@ def test_a_read_given_up_closes_its_connection_and_the_next_has_its_own(
 ) -> None:
     chunks = asking.read(NAME, 0, len(PAYLOAD))
     next(chunks)
-    assert isinstance(chunks, Iterator)
-    chunks.close()  # type: ignore[attr-defined]
+    assert isinstance(chunks, Generator)
+    chunks.close()
     assert whole(asking, 7, 70) == PAYLOAD[7:70]
     assert region.connections == 2
 
@@ -388,13 +394,35 @@ def test_several_threads_read_through_one_client(
 
 
 def test_nothing_comes_in_through_the_environment(
-    asking: client.RegionClient, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+    asking: client.RegionClient,
+    region: plane_region.PlaneRegion,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
 ) -> None:
+    credentials: list[str | None] = []
+
+    def watch(handler: plane_region.Handler) -> bool:
+        credentials.append(handler.headers["Authorization"])
+        return False
+
+    region.misbehave = watch
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("NO_PROXY", "")
     assert asking.health().name == "region-0"
+    assert credentials == [None]
+
+
+def test_no_public_authority_ever_enters_our_context(
+    cluster: plane_region.Cluster, region: plane_region.PlaneRegion
+) -> None:
+    context = tls.client_context(cluster.rack())
+    with connection.open_session("127.0.0.1", region.port, context, lambda _: None) as session:
+        assert session.get(f"https://{region.address}/v1/health").status_code == 200
+    assert len(context.get_ca_certs()) == 1
 
 
 def test_no_cookie_is_kept_and_no_encoding_asked_for(

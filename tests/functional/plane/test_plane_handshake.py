@@ -1,5 +1,6 @@
 """The doors: who gets in, on both ends of a real TLS connection."""
 
+import contextlib
 import datetime
 import pathlib
 import socket
@@ -32,23 +33,24 @@ def ask(
     address: str, identity: tls.Identity, member_file: members.MemberFile | None
 ) -> client.RegionError | None:
     """Ask for health; return how that was refused, None where it was not."""
-    asking = client.RegionClient(address, identity, member_file)
-    try:
-        asking.health()
-    except client.RegionError as error:
-        assert error.cure
-        assert "\n" not in str(error)
-        return error
-    finally:
-        asking.close()
-    return None
+    with contextlib.closing(client.RegionClient(address, identity, member_file)) as asking:
+        try:
+            asking.health()
+        except client.RegionError as error:
+            refusal = error
+        else:
+            return None
+    assert refusal.cure
+    assert "\n" not in str(refusal)
+    return refusal
 
 
 def raw_answer(context: ssl.SSLContext, region: plane_region.PlaneRegion) -> bytes:
     """Ask for health with a context of the test's own; return what came back."""
     with socket.create_connection(("127.0.0.1", region.port), timeout=10) as connection:
         with context.wrap_socket(connection, server_hostname="127.0.0.1") as wrapped:
-            wrapped.sendall(b"GET /v1/health HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n")
+            with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
+                wrapped.sendall(b"GET /v1/health HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n")
             return wrapped.recv(65536)
 
 
@@ -59,7 +61,7 @@ def bare_context(cluster: plane_region.Cluster) -> ssl.SSLContext:
 
 
 def bare_server(identity: tls.Identity) -> ssl.SSLContext:
-    """A server with any certificate, which asks nobody for theirs: what a stranger would run."""
+    """Return what a stranger would run: any certificate, and nobody is asked for theirs."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity.certificate, identity.key)
     return context
@@ -179,6 +181,21 @@ def test_a_racks_certificate_used_as_a_server_is_not_trusted(
     assert imposter.requests == []
 
 
+def test_without_a_member_list_the_certificate_must_say_that_it_is_a_regions(
+    cluster: plane_region.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A careless authority: it lets a rack's certificate be used by a server."""
+    careless = certificates._EXTENDED_USE | {RACK: certificates._EXTENDED_USE[REGION]}
+    monkeypatch.setattr(certificates, "_EXTENDED_USE", careless)
+    rack = cluster.identity("rack-1", RACK, ["127.0.0.1"])
+    with plane_region.PlaneRegion(bare_server(rack)) as imposter:
+        error = ask(imposter.address, cluster.rack(), None)
+    assert isinstance(error, client.RegionNotTrusted)
+    assert imposter.requests == []
+    with plane_region.PlaneRegion(tls.server_context(cluster.region())) as region:
+        assert ask(region.address, cluster.rack(), None) is None
+
+
 def test_a_server_of_another_authority_is_not_trusted(
     cluster: plane_region.Cluster, tmp_path: pathlib.Path
 ) -> None:
@@ -231,7 +248,6 @@ def test_a_region_that_is_not_in_the_member_list_gets_no_request(
         error = ask(region.address, cluster.rack(), cluster.member_file())
     assert isinstance(error, client.RegionNotTrusted)
     assert tls.examine(unlisted).fingerprint in str(error)
-    assert region.connections == 1
     assert region.requests == []
 
 

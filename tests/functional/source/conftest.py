@@ -9,6 +9,6 @@ from support import tiers
 
 @pytest.fixture(scope="session")
 def keys() -> Iterator[signing_keys.Keys]:
-    if shutil.which("gpg") is None:
-        tiers.missing("gpg is not installed: apt install gpg")
+    if shutil.which("gpg") is None or shutil.which("gpg-agent") is None:
+        tiers.missing("gpg is not installed: apt install gpg gpg-agent")
     yield from signing_keys.make()

@@ -1,9 +1,13 @@
 """The fetcher against real servers on loopback: honest ones, broken ones, hostile ones."""
 
+import contextlib
+import datetime
 import hashlib
 import http.server
 import itertools
 import logging
+import socketserver
+import ssl
 import threading
 import time
 import urllib.request
@@ -11,6 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from boot_resources import units
 from boot_resources.demo import origin, payloads
@@ -159,7 +166,7 @@ def test_a_document_that_takes_too_long_is_given_up(served: origin.Origin) -> No
 def test_a_server_that_falls_silent_is_asked_again_and_then_given_up(
     served: origin.Origin, tight: fetch.Fetcher
 ) -> None:
-    served.on_request = answering(origin.Reply(body=slowly(b"x", 5)))
+    served.on_request = lambda _: origin.Reply(body=slowly(b"x", 5))
     with pytest.raises(failures.Interrupted, match="nothing came within the time limit"):
         tight.get_document(served.url + "streams/d.json")
     assert len(served.requests) == NO_WAIT.attempts
@@ -235,6 +242,78 @@ def test_a_password_is_sent_to_the_source_and_shown_to_nobody(
     with pytest.raises(failures.SourceUnreachable) as caught:
         fetcher.get_document(url + "streams/d.json")
     assert "s3cret" not in str(caught.value) + caught.value.url + caplog.text
+
+
+def test_a_host_without_an_address_is_named(fetcher: fetch.Fetcher) -> None:
+    with pytest.raises(failures.SourceUnreachable, match="the name of its host has no address"):
+        fetcher.get_document("http://nowhere.invalid/streams/d.json")
+
+
+class SlowHead(socketserver.BaseRequestHandler):
+    """Never ends its headers."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        with contextlib.suppress(OSError):
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            for _ in range(200):
+                self.request.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_a_head_that_trickles_is_given_up(tight: fetch.Fetcher) -> None:
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), SlowHead)) as port:
+        with pytest.raises(failures.SourceUnreachable, match="nothing came within"):
+            tight.get_document(f"http://127.0.0.1:{port}/streams/d.json")
+
+
+def test_a_certificate_that_nobody_signed_is_refused_and_not_asked_again(
+    tmp_path: Path, fetcher: fetch.Fetcher
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path / "server.pem"))
+    asked: list[object] = []
+
+    class Counting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self)
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, True):
+                pass
+
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Counting)) as port:
+        with pytest.raises(failures.SourceUntrusted, match="not trusted by this host") as caught:
+            fetcher.get_document(f"https://127.0.0.1:{port}/streams/d.json")
+    assert len(asked) == 1
+    assert "clock" in caught.value.cure
+
+
+def self_signed(path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = units.utc_now()
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    kind, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(kind, form, serialization.NoEncryption())
+    path.write_bytes(private + certificate.public_bytes(kind))
+    return path
+
+
+@contextlib.contextmanager
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
+    """Run ``server`` for the block, and yield its port."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 # Redirects.
@@ -467,13 +546,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 def proxy() -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
     handler = type("OneProxy", (Proxy,), {"asked": asked})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://user:pr0xy@127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        yield f"http://user:pr0xy@127.0.0.1:{port}", asked
 
 
 def test_a_proxy_is_used_for_everything_but_what_it_is_not_for(

@@ -170,6 +170,13 @@ def test_a_keyring_trusts_only_its_own_keys(keys: Keys) -> None:
         own.verify(sign(keys, keys.good), "d")
 
 
+def test_a_key_that_gpg_knows_from_elsewhere_is_not_enough(keys: Keys) -> None:
+    ring = keyring.Keyring(keys.chain.export([keys.good, keys.second]))
+    ring.fingerprints = (keys.second,)
+    with pytest.raises(keyring.SignatureRefused, match="no signature of a key of the keyring"):
+        ring.verify(sign(keys, keys.good), "d")
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"not a key", b"\x99\x01\x0d" * 20])
 def test_a_keyring_without_a_key_is_refused(data: bytes) -> None:
     with pytest.raises(keyring.KeyringError, match="holds no OpenPGP public key") as caught:

@@ -73,6 +73,14 @@ def test_an_authority_is_not_made_among_other_files(tmp_path: pathlib.Path) -> N
     assert tmp_path.stat().st_mode == mode
 
 
+def test_an_empty_directory_that_others_can_enter_is_closed_to_them(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    made = authority.Authority.create(tmp_path / "open", "test")
+    assert made.directory.stat().st_mode & 0o777 == 0o700
+
+
 def test_an_interrupted_create_is_completed_with_the_same_key(tmp_path: pathlib.Path) -> None:
     key = keys.new(tmp_path / authority.KEY)
     made = authority.Authority.create(tmp_path, "test")

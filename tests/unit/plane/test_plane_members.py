@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import threading
 
 import pytest
@@ -191,12 +192,18 @@ def test_a_running_controller_sees_a_new_list_at_once(tmp_path: pathlib.Path) ->
     assert [m.name for m in file.current().departed_since(before)] == ["a"]
 
 
-def test_an_equally_long_list_of_the_same_age_is_seen_too(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_equally_long_list_of_the_same_age_is_seen_too(
+    tmp_path: pathlib.Path, in_place: bool
+) -> None:
     path = tmp_path / "members.json"
     members.write(path, members.Members((member("rack-0"),)))
     file = members.MemberFile(path)
     old = path.stat()
-    members.write(path, members.Members((member("rack-1"),)))
+    if in_place:
+        path.write_text(path.read_text().replace("rack-0", "rack-1"))
+    else:
+        members.write(path, members.Members((member("rack-1"),)))
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
     assert path.stat().st_size == old.st_size
     assert file.current().named("rack-1")
@@ -218,6 +225,25 @@ def test_a_broken_or_missing_file_keeps_the_last_good_list_and_says_so(
     assert file.current() == good
     assert str(path) in str(file.problem)
     members.write(path, members.Members())
+    assert file.current() == members.Members()
+    assert file.problem is None
+
+
+def test_a_file_that_could_not_be_opened_for_a_moment_is_tried_again(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / "members.json"
+    members.write(path, members.Members((member("a"),)))
+    file = members.MemberFile(path)
+    members.write(path, members.Members())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        during = file.current()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert during.named("a")
+    assert "Too many open files" in str(file.problem)
     assert file.current() == members.Members()
     assert file.problem is None
 

@@ -140,7 +140,9 @@ def test_an_object_without_bytes_is_legal() -> None:
         "a//b",
         "./a",
         "a\\b",
+        "a\\b/c",
         "a/b\x01",
+        "a\x01/b",
         "a/" * 520 + "b",
         "",
         "a/",
@@ -245,6 +247,14 @@ def test_an_unknown_file_type_is_left_out_and_listed() -> None:
     (problem,) = found.problems
     assert problem.where.endswith("items / squashfs")
     assert "'root-image.zst' is not known" in problem.text
+
+
+def test_a_version_of_which_nothing_is_known_is_refused() -> None:
+    changed = streams.products()
+    for item in streams.items(changed).values():
+        item["ftype"] = "root-image.zst"
+    (version,) = only(parse(changed)).versions
+    assert "it has no item of a known type" in version.refused
 
 
 @pytest.mark.parametrize("tag", ["sha256", "size", "path"])

@@ -36,9 +36,7 @@ def migrate(catalog: database.Catalog) -> bool:
         CatalogUnavailable: the database cannot be reached or used.
     """
     with _one_at_a_time, catalog.write() as conn:
-        if catalog.shared:
-            conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+        wait_for_turn(conn)
         head = newest_revision()
         present = migration.MigrationContext.configure(conn).get_current_revision()
         if present == head:
@@ -50,6 +48,16 @@ def migrate(catalog: database.Catalog) -> bool:
         settings.attributes["connection"] = conn
         command.upgrade(settings, "head")
         return True
+
+
+def wait_for_turn(conn: sa.Connection) -> None:
+    """Let nobody else migrate before this transaction ends.
+
+    A SQLite transaction that writes is alone already.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
 def newest_revision() -> str:

@@ -1,0 +1,47 @@
+"""``boot-resources region``: run a region controller, or check its settings."""
+
+import pathlib
+
+import click
+
+from boot_resources.cli import controllers, output
+from boot_resources.settings import files
+
+
+@click.group("region")
+def group() -> None:
+    """Run a region controller: it keeps images from the boot source and serves racks."""
+
+
+@group.command()
+@controllers.settings_option
+def run(settings: pathlib.Path | None) -> None:
+    """Run the region in the foreground until SIGTERM; systemd is told when it serves."""
+    import asyncio
+
+    import uvloop
+
+    from boot_resources.region import controller
+    from boot_resources.service import lifecycle
+
+    loaded = files.load_region(settings or files.default_path("region"))
+    lifecycle.configure_logging(loaded.log_level)
+
+    async def main(stop: asyncio.Event) -> None:
+        await controller.RegionController(loaded).run(stop)
+
+    # uvloop's TLS is about ten times as fast as asyncio's; a region serves nothing without TLS.
+    lifecycle.run(main, uvloop.new_event_loop)
+
+
+@group.command()
+@controllers.settings_option
+@output.as_json
+def check(settings: pathlib.Path | None, as_json: bool) -> None:
+    """Check the settings file and everything that it names; start nothing."""
+    path = settings or files.default_path("region")
+    loaded = files.load_region(path)
+    if as_json:
+        output.document({"settings": str(path), "controller": "region", "name": loaded.name})
+    else:
+        click.echo(f"{path}: the settings of region {loaded.name} are right")

@@ -1,0 +1,116 @@
+"""``boot-resources status``: how the controllers of this host are."""
+
+import pathlib
+import time
+from typing import Any
+
+import click
+
+from boot_resources import units
+from boot_resources.cli import controllers, output
+
+
+@click.command("status")
+@controllers.settings_option
+@output.as_json
+def command(settings: pathlib.Path | None, as_json: bool) -> None:
+    """Show how the region and the rack on this host are, and what is wrong with them."""
+    found = [each.get("/status") for each in controllers.on_this_host(settings)]
+    if as_json:
+        output.document(found)
+        return
+    for status in found:
+        output.facts(_region(status) if status["controller"] == "region" else _rack(status))
+        output.notices(status["notices"] + status.get("other_notices", []))
+        if not status["notices"]:
+            click.echo("nothing is wrong")
+        if status is not found[-1]:
+            click.echo()
+
+
+def _region(status: dict[str, Any]) -> list[tuple[str, str]]:
+    storage = status["storage"]
+    source = status["source"]
+    upstream = status["ledger"].get(status["name"], {}).get("upstream_bytes", 0)
+    return [
+        ("region", f"{status['name']}, version {status['version']}"),
+        ("up", units.format_duration(status["uptime"])),
+        ("cluster", f"{status['cluster']}, epoch {status['epoch']}"),
+        ("source", _source(source)),
+        ("available", f"{status['images']} images"),
+        (
+            "storage",
+            (
+                f"{storage['objects']} objects, {units.format_size(storage['bytes'])} in "
+                f"{storage['path']}; {units.format_size(storage['free'])} free, "
+                f"{units.format_size(storage['reserve'])} of it left free"
+            ),
+        ),
+        ("from upstream", f"{units.format_size(upstream)} since the beginning"),
+        ("sync", _sync(status["sync"])),
+        ("catalog", status["catalog"]),
+    ]
+
+
+def _source(source: dict[str, Any] | None) -> str:
+    if source is None:
+        return "none"
+    signed = "signed" if source["signed"] else "UNSIGNED"
+    declared = "declared in the settings file" if source["declared"] else "set by command"
+    return f"{source['url']} ({signed}, {declared})"
+
+
+def _sync(sync: dict[str, Any]) -> str:
+    if sync["phase"] == "fetching":
+        return (
+            f"fetching: {units.format_size(sync['done'])} of {units.format_size(sync['total'])}, "
+            f"{units.format_size(sync['rate'])}/s"
+        )
+    if sync["phase"] != "idle":
+        return str(sync["phase"])
+    if sync["last_ended"] is None:
+        return "not yet"
+    ago = units.format_duration(time.time() - sync["last_ended"])
+    if sync["last_error"]:
+        return f"failed {ago} ago: {sync['last_error']}"
+    failures = len(sync["last_outcome"]["failures"])
+    return f"ended {ago} ago" + (f" with {failures} failures" if failures else "")
+
+
+def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:
+    cache = status["cache"]
+    age = status["names_age"]
+    confirmed = "never confirmed" if age is None else f"confirmed {units.format_duration(age)} ago"
+    regions = [
+        (
+            "region",
+            f"{each['address']}: " + (each["problem"] or f"{each['transfers']} transfers"),
+        )
+        for each in status["regions"]
+    ]
+    return [
+        ("rack", f"{status['name']}, version {status['version']}"),
+        ("up", units.format_duration(status["uptime"])),
+        ("available", f"{status['images']} images, epoch {status['epoch']}, {confirmed}"),
+        *regions,
+        ("cache", describe_cache(cache)),
+        ("served", describe_served(cache)),
+    ]
+
+
+def describe_cache(cache: dict[str, Any]) -> str:
+    """Return how full a cache is, in one line."""
+    return (
+        f"{cache['objects']} objects, {units.format_size(cache['used'])} of "
+        f"{units.format_size(cache['limit'])} in {cache['path']}; {cache['evictions']} evicted"
+    )
+
+
+def describe_served(cache: dict[str, Any]) -> str:
+    """Return what a cache did, in one line."""
+    ratio = cache["hit_ratio"]
+    share = "" if ratio is None else f"; {100 * ratio:.1f} % of the bytes came from the cache"
+    return (
+        f"{units.format_size(cache['served_bytes'])} to machines, "
+        f"{units.format_size(cache['fill_bytes'])} from regions{share}"
+    )

@@ -1,0 +1,204 @@
+"""A region controller as one process: its ports, its threads, and what it tells the command."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import prometheus_client
+from prometheus_client import core
+
+import boot_resources
+from boot_resources import errors, notices
+from boot_resources.catalog import database
+from boot_resources.plane import members, tls
+from boot_resources.region import commands, membership, serving, syncing
+from boot_resources.region import offer as offers
+from boot_resources.service import control, lifecycle, monitoring, ports
+from boot_resources.settings import region as region_settings
+from boot_resources.source import fetch
+from boot_resources.store import identity, storage
+from boot_resources.sync import engine as engines
+
+logger = logging.getLogger(__name__)
+STORAGE = "storage"
+"""The scope of notices about this region's disk."""
+
+
+class RegionController:
+    """Everything that one region runs. Built in the event loop's thread, and belongs to it."""
+
+    def __init__(self, settings: region_settings.RegionSettings) -> None:
+        """Open the catalog and the store and audit it; nothing listens yet.
+
+        Raises:
+            errors.BootResourcesError: the store is not this cluster's, or a certificate or the
+                catalog cannot be used. A catalog that is down is no reason, once there is a store.
+        """
+        self.settings = settings
+        self.started = time.monotonic()
+        self.board = notices.NoticeBoard(settings.name)
+        self._tls = tls.server_context(
+            tls.Identity(settings.plane.certificate, settings.plane.key, settings.plane.authority)
+        )
+        self._member_file = members.MemberFile(settings.plane.members)
+        self.catalog = database.open_catalog(settings.catalog.url)
+        self.store = storage.Storage(
+            settings.storage.path, settings.storage.reserve, settings.storage.removed_grace
+        )
+        self.cluster = self._find_cluster()
+        report = self.store.start(self.cluster)
+        self.board.state(STORAGE, membership.storage_notices(report))
+        self.offer = offers.Offer(settings.storage.path / "available.json")
+        self.port = serving.PlanePort(settings.name, self.store, self.offer, self._member_file)
+        self._fetcher = fetch.Fetcher(settings.download.proxy, settings.download.no_proxy)
+        self.syncing = self._build_syncing()
+
+    def _find_cluster(self) -> str:
+        try:
+            return membership.prepare(self.catalog)
+        except errors.BootResourcesError as error:
+            recorded = identity.recorded_owner(self.settings.storage.path)
+            if recorded is None:
+                raise
+            logger.warning("starting without the catalog: %s", error)
+            self.board.state(syncing.CATALOG, [membership.unreachable(error)])
+            return recorded
+
+    def _build_syncing(self) -> syncing.Syncing:
+        settings = self.settings
+        engine = engines.Engine(
+            settings.name,
+            self.catalog,
+            self.store,
+            self._fetcher,
+            self.board,
+            engines.Rules(settings.download.parallel, settings.storage.superseded_grace),
+            lambda: self.syncing.renew_offer(),
+        )
+        return syncing.Syncing(
+            engine,
+            self.catalog,
+            self.offer,
+            self.board,
+            self._join,
+            settings.name,
+            settings.download.sync_interval,
+        )
+
+    def _join(self) -> None:
+        found = membership.prepare(self.catalog)
+        if found != self.cluster:
+            raise identity.ForeignDirectory(
+                f"the store belongs to cluster {self.cluster}, the catalog to {found}",
+                "point catalog.url to that cluster's catalog",
+            )
+        membership.join(self.catalog, self.store, self.settings)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set.
+
+        Raises:
+            errors.BootResourcesError: a port or the control socket is taken.
+        """
+        settings = self.settings
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(_Metrics(self))
+        plane_port = ports.listen(settings.plane.listen, settings.plane.port, "plane.port")
+        metrics_port = ports.listen(settings.metrics.listen, settings.metrics.port, "metrics.port")
+        control_socket = control.listen(settings.control.socket)
+        async with contextlib.AsyncExitStack() as stack:
+            for app, listening, options in (
+                (self.port.application(), plane_port, {"ssl_context": self._tls}),
+                (monitoring.application(registry, self.health), metrics_port, {}),
+                (self._commands().application(), control_socket, {}),
+            ):
+                runner = await lifecycle.runner_for(app)
+                site = lifecycle.site_on(runner, listening, **options)
+                await stack.enter_async_context(lifecycle.serving(runner, site))
+            self.syncing.start()
+            watching = asyncio.create_task(self.port.watch_members())
+            logger.info("region %s serves on port %d", settings.name, settings.plane.port)
+            lifecycle.ready()
+            await stop.wait()
+            lifecycle.stopping()
+            watching.cancel()
+            await asyncio.to_thread(self.syncing.stop)
+        self._fetcher.close()
+        self.catalog.close()
+        settings.control.socket.unlink(missing_ok=True)
+
+    def _commands(self) -> commands.Commands:
+        return commands.Commands(
+            self.health,
+            self.catalog,
+            self.store,
+            self.offer,
+            self.syncing,
+            self.board,
+            self._fetcher,
+            self.port.served,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Return whether this region can serve, for load balancers and probes."""
+        return {
+            "name": self.settings.name,
+            "version": boot_resources.__version__,
+            "cluster": self.cluster,
+            "serving": self.offer.current is not None,
+        }
+
+
+class _Metrics:
+    """The region's figures, read from the region itself when Prometheus asks."""
+
+    def __init__(self, region: RegionController) -> None:
+        self._region = region
+
+    def collect(self) -> Iterable[core.Metric]:
+        """Yield every metric."""
+        region = self._region
+        held = region.store.held()
+        offered = region.offer.current
+        snapshot = region.syncing.engine.progress.snapshot()
+        gauges = {
+            "boot_resources_objects": ("Objects held.", len(held)),
+            "boot_resources_object_bytes": (
+                "Bytes of the objects held.",
+                sum(proof.size for proof in held.values()),
+            ),
+            "boot_resources_available_images": (
+                "Images offered to racks.",
+                len(offered.images) if offered else 0,
+            ),
+            "boot_resources_epoch": ("Epoch of the offer.", offered.epoch if offered else 0),
+            "boot_resources_sync_total_bytes": (
+                "Bytes that the present pass has to bring.",
+                snapshot.total,
+            ),
+            "boot_resources_sync_done_bytes": (
+                "Bytes that the present pass has brought.",
+                snapshot.done,
+            ),
+        }
+        for name, (text, value) in gauges.items():
+            yield core.GaugeMetricFamily(name, text, value=value)
+        served = core.CounterMetricFamily(
+            "boot_resources_plane_served_bytes", "Object bytes given to members.", labels=["role"]
+        )
+        for role, size in region.port.served.items():
+            served.add_metric([role.value], size)
+        yield served
+        yield core.CounterMetricFamily(
+            "boot_resources_plane_refused", "Requests refused.", value=region.port.refused
+        )
+        standing = core.GaugeMetricFamily(
+            "boot_resources_notices", "Notices that stand.", labels=["severity"]
+        )
+        found = [each.notice.severity for each in region.board.standing()]
+        for severity in notices.Severity:
+            standing.add_metric([severity.name.lower()], found.count(severity))
+        yield standing

@@ -1,0 +1,170 @@
+"""A region and its cluster: the catalog, the store and what the settings file declares.
+
+``join`` can be repeated at any time: it brings the schema up to date, makes this region a member,
+states what its disk holds, and makes the catalog equal the declaration.
+"""
+
+import logging
+import socket
+from collections.abc import Collection, Iterable
+
+from boot_resources import errors, notices
+from boot_resources.catalog import (
+    availability,
+    cluster,
+    database,
+    holdings,
+    images,
+    migrations,
+    sources,
+)
+from boot_resources.settings import region as region_settings
+from boot_resources.store import audit, storage
+
+logger = logging.getLogger(__name__)
+SCOPE = "catalog"
+"""The scope of notices about what the catalog says."""
+
+
+def prepare(catalog: database.Catalog) -> str:
+    """Bring the catalog's schema up to date and return the cluster's identity.
+
+    Raises:
+        errors.BootResourcesError: the catalog is not to be had, or is newer than this version.
+    """
+    migrations.migrate(catalog)
+    with catalog.read() as conn:
+        return cluster.identity(conn).uuid
+
+
+def join(
+    catalog: database.Catalog, store: storage.Storage, settings: region_settings.RegionSettings
+) -> None:
+    """Make this region a member that holds what its disk holds, and declare what it is told.
+
+    Raises:
+        errors.BootResourcesError: the catalog is not to be had or refuses.
+    """
+    address = settings.plane.address or f"{socket.getfqdn()}:{settings.plane.port}"
+    proofs = [
+        holdings.Proof(sha256, proof.size, proof.map_digest)
+        for sha256, proof in store.held().items()
+    ]
+    with catalog.write() as conn:
+        if cluster.join(conn, settings.name, address):
+            logger.info("joined the cluster as %s", settings.name)
+        holdings.state(conn, settings.name, proofs)
+        sources.declare(conn, _source(settings), _selections(settings))
+        if sources.get_source(conn) is None and region_settings.UBUNTU_KEYRING.is_file():
+            sources.set_source(conn, _seed_source())
+        availability.refresh(conn)
+
+
+def _source(settings: region_settings.RegionSettings) -> sources.Source | None:
+    if settings.source is None:
+        return None
+    return sources.Source(
+        settings.source.url, settings.source.keyring_bytes(), settings.source.allow_unsigned
+    )
+
+
+def _seed_source() -> sources.Source:
+    keyring = region_settings.UBUNTU_KEYRING.read_bytes()
+    return sources.Source(region_settings.SEED_SOURCE, keyring)
+
+
+def _selections(
+    settings: region_settings.RegionSettings,
+) -> Collection[sources.Selection] | None:
+    if settings.selections is None:
+        return None
+    return [
+        sources.Selection(s.os, s.release, s.arches, s.subarches, s.labels)
+        for s in settings.selections
+    ]
+
+
+def state_of_catalog(catalog: database.Catalog) -> list[notices.Notice]:
+    """Return what an operator should know of the catalog as it is.
+
+    Raises:
+        errors.BootResourcesError: the catalog is not to be had.
+    """
+    with catalog.read() as conn:
+        source = sources.get_source(conn)
+        selections = sources.list_selections(conn)
+        withdrawn = availability.withdrawn_objects(conn)
+        dropped = [str(image.name) for image in images.listing(conn) if image.dropped]
+    return list(_notices(source, selections, dropped, withdrawn))
+
+
+def _notices(
+    source: sources.ManagedSource | None,
+    selections: Collection[sources.Selection],
+    dropped: Collection[str],
+    withdrawn: dict[str, str],
+) -> Iterable[notices.Notice]:
+    if source is not None and source.source.allow_unsigned:
+        yield notices.Notice(
+            "unsigned",
+            notices.Severity.WARNING,
+            "the boot source is read without signatures: whoever can change what it sends "
+            "decides what machines run",
+            "give the source a keyring and remove allow-unsigned",
+        )
+    if source is not None and not selections:
+        yield notices.Notice(
+            "no-selection",
+            notices.Severity.INFO,
+            "nothing is selected, so only bootloaders are fetched",
+            "select images, for example: boot-resources selections add ubuntu noble --arch amd64",
+        )
+    if dropped:
+        yield notices.Notice(
+            "dropped",
+            notices.Severity.INFO,
+            f"the boot source no longer offers {len(dropped)} images that are kept: "
+            + ", ".join(sorted(dropped)[:3]),
+            "`boot-resources images remove` takes one out when nobody needs it",
+        )
+    for sha256, reason in withdrawn.items():
+        yield notices.Notice(
+            f"withdrawn-{sha256[:12]}",
+            notices.Severity.CRITICAL,
+            f"object {sha256[:12]} is withdrawn: {reason}",
+            "run `boot-resources verify` on every region",
+        )
+
+
+def storage_notices(report: audit.Report) -> list[notices.Notice]:
+    """Return what an audit or a check of the store says to an operator."""
+    stated = [
+        notices.Notice(
+            finding.sha256[:12],
+            notices.Severity.WARNING,
+            f"object {finding.sha256[:12]} was {finding.verdict}: {finding.detail}",
+            "it was set aside in damaged/ and is fetched again; check the disk's health",
+        )
+        for finding in report.findings
+    ]
+    if report.strangers:
+        stated.append(
+            notices.Notice(
+                "strangers",
+                notices.Severity.INFO,
+                f"{len(report.strangers)} names among the objects are not ours, for example "
+                f"{report.strangers[0].name!r}; they are left alone",
+                "move them away if nobody needs them there",
+            )
+        )
+    return stated
+
+
+def unreachable(error: errors.BootResourcesError) -> notices.Notice:
+    """Return the notice for a catalog that is not to be had."""
+    return notices.Notice(
+        "unreachable",
+        notices.Severity.CRITICAL,
+        f"{error}; what is available goes on being served, nothing new is fetched",
+        error.cure or "check the database; the region goes on by itself",
+    )

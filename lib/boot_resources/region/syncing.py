@@ -1,0 +1,169 @@
+"""The thread that runs the sync: every interval, when asked, and again soon after a failure.
+
+The catalog may be down when the region starts: then the thread keeps trying to join, and what is
+offered from disk goes on being served meanwhile.
+"""
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from boot_resources import errors, notices
+from boot_resources.catalog import availability, database, holdings, noticeboard
+from boot_resources.region import membership
+from boot_resources.region import offer as offers
+from boot_resources.sync import engine as engines
+
+logger = logging.getLogger(__name__)
+_RETRY_SECONDS = 30.0
+_CATALOG_RETRY_SECONDS = 2.0
+CATALOG = "database"
+"""The scope of notices about reaching the catalog."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LastPass:
+    """How the last pass ended.
+
+    Attributes:
+        number: passes since the start; 0 before the first.
+        ended: seconds since the epoch; None before the first.
+        outcome: what it did; None where it failed.
+        error: why it failed; empty where it did not.
+    """
+
+    number: int = 0
+    ended: float | None = None
+    outcome: engines.Outcome | None = None
+    error: str = ""
+
+
+class Syncing:
+    """Runs passes, one at a time. Its methods may be called by any thread.
+
+    Attributes:
+        last: how the last pass ended.
+    """
+
+    def __init__(
+        self,
+        engine: engines.Engine,
+        catalog: database.Catalog,
+        offer: offers.Offer,
+        board: notices.NoticeBoard,
+        join: Callable[[], None],
+        region: str,
+        interval: float,
+    ) -> None:
+        self.engine = engine
+        self.last = LastPass()
+        self._catalog = catalog
+        self._offer = offer
+        self._board = board
+        self._join = join
+        self._region = region
+        self._interval = interval
+        self._stop = threading.Event()
+        self._wake = threading.Condition()
+        self._asked = 0
+        self._nudged = False
+        self._joined = False
+        self._thread = threading.Thread(target=self._loop, name="sync")
+
+    def start(self) -> None:
+        """Begin; the first pass starts at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the pass that is under way and wait for it; what came is kept."""
+        self._stop.set()
+        with self._wake:
+            self._wake.notify_all()
+        self._thread.join()
+
+    def ask(self) -> int:
+        """Ask for a pass that reads the source; return the number that it will have at most."""
+        self.engine.forget_failures()
+        with self._wake:
+            # A pass that is under way may have read the source before the question.
+            running = self.engine.progress.snapshot().phase != "idle"
+            self._asked = max(self._asked, self.last.number + (2 if running else 1))
+            self._wake.notify_all()
+            return self._asked
+
+    def nudge(self) -> None:
+        """Have a pass soon, without reading the source."""
+        with self._wake:
+            self._nudged = True
+            self._wake.notify_all()
+
+    def lost(self, gone: Iterable[str]) -> None:
+        """Note that this region's disk no longer has these objects, and fetch them again."""
+        with self._catalog.write() as conn:
+            holdings.drop(conn, self._region, gone)
+            availability.refresh(conn)
+        self.renew_offer()
+        self.nudge()
+
+    def renew_offer(self) -> None:
+        """Offer what the catalog says is available now."""
+        with self._catalog.read() as conn:
+            self._offer.replace(availability.available(conn))
+
+    def _loop(self) -> None:
+        source_due = 0.0
+        while not self._stop.is_set():
+            asked = self._asked > self.last.number
+            read_source = asked or time.monotonic() >= source_due
+            if read_source:
+                source_due = time.monotonic() + self._interval
+            pause = self._pass(read_source=read_source)
+            if not self._joined:
+                source_due = time.monotonic() + pause
+            with self._wake:
+                self._wake.wait_for(self._is_due, min(pause, source_due - time.monotonic()))
+                self._nudged = False
+
+    def _is_due(self) -> bool:
+        return self._stop.is_set() or self._nudged or self._asked > self.last.number
+
+    def _pass(self, *, read_source: bool) -> float:
+        """Do one pass; return the seconds after which another is due at the latest."""
+        pause = self._interval
+        outcome = None
+        failure = ""
+        try:
+            if not self._joined:
+                self._join()
+                self._joined = True
+            self.renew_offer()
+            outcome = self.engine.run(read_source=read_source, stop=self._stop)
+            if outcome.failures:
+                pause = _RETRY_SECONDS
+            self._board.state(membership.SCOPE, membership.state_of_catalog(self._catalog))
+            self._board.state(CATALOG, [])
+            self.renew_offer()
+            logger.info("sync: %s", engines.format_outcome(outcome))
+        except errors.BootResourcesError as error:
+            failure = str(error)
+            if not self._stop.is_set():
+                logger.warning("sync: %s", error)
+                self._board.state(CATALOG, [membership.unreachable(error)])
+            pause = _CATALOG_RETRY_SECONDS
+        except Exception:
+            # A defect must not end the sync for good; it is logged whole, and tried again.
+            logger.exception("the sync failed in a way that it should not")
+            failure = "an internal error; the log has the details"
+            pause = _RETRY_SECONDS
+        self.last = LastPass(self.last.number + 1, time.time(), outcome, failure)
+        self._mirror_notices()
+        return pause
+
+    def _mirror_notices(self) -> None:
+        try:
+            with self._catalog.write() as conn:
+                noticeboard.mirror(conn, self._region, self._board.standing())
+        except errors.BootResourcesError as error:
+            logger.debug("the notices stay on this unit: %s", error)
