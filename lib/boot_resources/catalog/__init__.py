@@ -1,6 +1,6 @@
 """What exists and who holds it: schema, migrations and queries, on SQLite or PostgreSQL.
 
-``database``
+``database`` ``failures``
     opens a catalog: read and write transactions, and what can go wrong with them
 ``migrations``
     brings the schema to what this code knows
@@ -10,8 +10,10 @@
     who belongs to the cluster, and its epoch; who may do what only one region may do
 ``sources`` ``documents``
     where images come from and which are selected; what the source's documents last said
-``names`` ``wanting`` ``availability`` ``images``
-    how an image is called; what should be held; what is offered; what an operator sees
+``names`` ``planning`` ``wanting``
+    how an image is called; what should become of every image, decided and carried out
+``availability`` ``images``
+    what is offered to machines; what an operator sees
 ``holdings`` ``ledger`` ``noticeboard``
     who holds which object; bytes counted; every unit's notices
 

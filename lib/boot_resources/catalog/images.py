@@ -212,7 +212,7 @@ _NEEDED = (
     .distinct()
 )
 
-# One row for each object of each image and each member that holds it.
+# One row for each object of each image and each region that holds it; only members hold any.
 _HELD = (
     sa.select(
         schema.items.c.image_id,
@@ -224,8 +224,6 @@ _HELD = (
         schema.items.join(schema.images)
         .join(schema.objects)
         .join(schema.holdings, schema.holdings.c.sha256 == schema.items.c.sha256)
-        .join(schema.regions)
     )
-    .where(schema.regions.c.retired.is_(None))
     .distinct()
 )

@@ -10,8 +10,7 @@ from typing import Protocol
 from boot_resources import units
 from boot_resources.demo import machines, origin, report, signed_source, site, truth
 
-_SYNC_SECONDS = 24 * 3600.0
-_POLL_SECONDS = 0.1
+_SHOW_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +69,16 @@ def play(plan: Plan, audience: Audience) -> Iterator[Played]:
         began = time.monotonic()
         audience.scene("the region fetches from the source")
         cloud.start("region")
-        _wait_for_images(cloud, expected, audience)
+        total = sum(expected.objects.values())
+        cloud.wait_until_available(
+            expected.images,
+            lambda status: audience.progress(
+                "into the region", status["storage"]["bytes"], total
+            ),
+        )
         synced = time.monotonic()
         cloud.start("rack")
-        _wait_for_names(cloud, expected)
+        cloud.wait_until_listed(expected.images)
         menus = expected.menus(plan.machines)
         audience.scene(f"{plan.machines} machines boot at once through the rack")
         boot_began = time.monotonic()
@@ -99,34 +104,6 @@ def _open_source(
     return served, truth.of_generated(source), source.keyring
 
 
-def _wait_for_images(cloud: site.Site, expected: truth.Truth, audience: Audience) -> None:
-    deadline = time.monotonic() + _SYNC_SECONDS
-    total = sum(expected.objects.values())
-    while time.monotonic() < deadline:
-        status = cloud.region.get("/status")
-        audience.progress("into the region", status["storage"]["bytes"], total)
-        sync = status["sync"]
-        if sync["phase"] == "idle" and sync["passes"]:
-            missing = expected.images - status["images"]
-            if missing <= 0:
-                return
-            reasons = "; ".join(each["text"] for each in status["notices"]) or sync["last_error"]
-            raise site.DemoFailed(
-                f"{missing} of {expected.images} images did not become available: {reasons}"
-            )
-        time.sleep(_POLL_SECONDS)
-    raise site.DemoFailed("the images did not become available in a day")
-
-
-def _wait_for_names(cloud: site.Site, expected: truth.Truth) -> None:
-    deadline = time.monotonic() + 60
-    while (status := cloud.rack.get("/status"))["images"] < expected.images:
-        if time.monotonic() > deadline:
-            reasons = "; ".join(each["text"] for each in status["notices"])
-            raise site.DemoFailed(f"the rack did not learn what is available: {reasons}")
-        time.sleep(_POLL_SECONDS)
-
-
 def _boot(
     cloud: site.Site, menus: Sequence[Sequence[machines.Wanted]], audience: Audience
 ) -> list[machines.Boot]:
@@ -147,7 +124,7 @@ class _Tally:
     def add(self, count: int) -> None:
         # Several threads add; a lost count only makes the bar a little short of the truth.
         self._done += count
-        if time.monotonic() - self._shown > _POLL_SECONDS:
+        if time.monotonic() - self._shown > _SHOW_SECONDS:
             self._shown = time.monotonic()
             self._audience.progress("to the machines", self._done, self._total)
 

@@ -1,17 +1,17 @@
 """Throw-away OpenPGP keys that sign the documents of a made-up source.
 
-The keys live in a private directory and go with it. gpg starts an agent there to sign; it is told
-to end after each operation, so that a killed demo leaves at most files behind, never a process.
+The keys live in a private directory and go with it. gpg starts an agent there to sign, which lasts
+as long as the ``Keychain``: it ends when that is closed, is no longer used, or the process exits.
+It is not ended in between, since gpg can fail to reach a new agent while the old one is leaving.
 """
 
-import contextlib
 import datetime
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from boot_resources import errors
 
@@ -33,11 +33,11 @@ class Keychain:
         # The agent's socket lies in this directory, and its path may have 107 characters at most.
         short = "/tmp" if len(tempfile.gettempdir()) > 40 else None  # noqa: S108
         self._home = pathlib.Path(tempfile.mkdtemp(prefix="br-key-", dir=short))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._home, ignore_errors=True)
+        self._end = weakref.finalize(self, _end, self._home)
 
     def close(self) -> None:
-        """Remove the keys."""
-        self._remove()
+        """End the agent and remove the keys."""
+        self._end()
 
     def __enter__(self) -> "Keychain":
         return self
@@ -61,9 +61,8 @@ class Keychain:
         """
         expires = "0" if lifetime is None else f"{lifetime // DAY}d"
         passphrase = ("--pinentry-mode", "loopback", "--passphrase", "")
-        with self._agent():
-            command = ("--quick-generate-key", name, "ed25519", "sign", expires)
-            done = self._gpg(*_at(created), "--status-fd", "1", *passphrase, *command)
+        command = ("--quick-generate-key", name, "ed25519", "sign", expires)
+        done = self._gpg(*_at(created), "--status-fd", "1", *passphrase, *command)
         created_line = next(x for x in done.decode().splitlines() if " KEY_CREATED " in x)
         return created_line.split()[-1]
 
@@ -82,23 +81,11 @@ class Keychain:
     ) -> bytes:
         """Return ``payload`` signed by each of the keys, as if at the time ``at``."""
         signers = [word for f in fingerprints for word in ("--local-user", f)]
-        with self._agent():
-            return self._gpg(*_at(at), *signers, "--clear-sign", stdin=payload)
+        return self._gpg(*_at(at), *signers, "--clear-sign", stdin=payload)
 
     def export(self, fingerprints: Sequence[str], *, armour: bool = False) -> bytes:
         """Return the public keys, binary or armoured."""
         return self._gpg(*(("--armor",) if armour else ()), "--export", *fingerprints)
-
-    @contextlib.contextmanager
-    def _agent(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            subprocess.run(
-                ["gpgconf", "--homedir", self._home, "--kill", "gpg-agent"],
-                check=False,
-                capture_output=True,
-            )
 
     def _gpg(self, *words: str, stdin: bytes = b"") -> bytes:
         command = ["gpg", "--homedir", str(self._home), "--no-options", "--batch", "--no-tty"]
@@ -109,6 +96,13 @@ class Keychain:
             said = done.stderr.decode(errors="replace").strip()
             raise errors.BootResourcesError(f"gpg failed: {said}")
         return done.stdout
+
+
+def _end(home: pathlib.Path) -> None:
+    """End the agent of ``home``, if there is one, and remove the directory."""
+    command = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
+    subprocess.run(command, capture_output=True, check=False)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _at(moment: datetime.datetime | None) -> list[str]:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from boot_resources import errors, units
@@ -22,6 +22,7 @@ from boot_resources.service import local
 _COMMAND = (sys.executable, "-m", "boot_resources")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.1
 _LOG_TAIL = 2000
 REGION = "region-0"
 RACK = "rack-0"
@@ -101,6 +102,42 @@ class Site:
                 tail = log.read_text(errors="replace")[-_LOG_TAIL:]
                 raise DemoFailed(f"the {controller} did not start:\n{tail}", f"see {log}")
             time.sleep(0.05)
+
+    def wait_until_available(
+        self, images: int, watch: Callable[[dict[str, Any]], None] = lambda status: None
+    ) -> None:
+        """Wait until the region offers ``images`` images; ``watch`` gets its status meanwhile.
+
+        Raises:
+            DemoFailed: its sync ended without them; the message says why.
+        """
+        while True:
+            status = self.region.get("/status")
+            watch(status)
+            sync = status["sync"]
+            if sync["phase"] == "idle" and sync["passes"]:
+                missing = images - status["images"]
+                if missing <= 0:
+                    return
+                reasons = "; ".join(each["text"] for each in status["notices"])
+                raise DemoFailed(
+                    f"{missing} of {images} images did not become available: "
+                    f"{reasons or sync['last_error']}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def wait_until_listed(self, images: int) -> None:
+        """Wait until the rack knows of ``images`` images.
+
+        Raises:
+            DemoFailed: it did not learn of them in time; the message says why.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while (status := self.rack.get("/status"))["images"] < images:
+            if time.monotonic() > deadline:
+                reasons = "; ".join(each["text"] for each in status["notices"])
+                raise DemoFailed(f"the rack did not learn what is available: {reasons}")
+            time.sleep(_POLL_SECONDS)
 
     def stop(self, controller: str) -> int:
         """End a controller as systemd does, with SIGTERM; return its exit status."""

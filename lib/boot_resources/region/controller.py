@@ -125,6 +125,7 @@ class RegionController:
             await stop.wait()
             lifecycle.stopping()
             watching.cancel()
+            self.offer.close()
             await asyncio.to_thread(self.syncing.stop)
         self._fetcher.close()
         self.catalog.close()

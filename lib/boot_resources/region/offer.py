@@ -29,6 +29,7 @@ class Offer:
         self._changed = asyncio.Event()
         self._lock = threading.Lock()
         self._current = _remembered(path)
+        self._closing = False
 
     @property
     def current(self) -> messages.AvailableImages | None:
@@ -55,6 +56,11 @@ class Offer:
         waiting, self._changed = self._changed, asyncio.Event()
         waiting.set()
 
+    def close(self) -> None:
+        """Send everybody away who waits: the region stops."""
+        self._closing = True
+        self._wake()
+
     async def newer_than(self, epoch: int | None, wait: float) -> messages.AvailableImages | None:
         """Return the list if it is newer than ``epoch``, waiting up to ``wait`` seconds for that.
 
@@ -64,7 +70,7 @@ class Offer:
         deadline = self._loop.time() + wait
         while self._current is None or (epoch is not None and self._current.epoch <= epoch):
             left = deadline - self._loop.time()
-            if left <= 0:
+            if left <= 0 or self._closing:
                 return None
             try:
                 async with asyncio.timeout(left):

@@ -147,9 +147,6 @@ class Fetcher:
                 if self._clock() > deadline:
                     seconds = f"{self._limits.document_seconds:g} seconds"
                     raise failures.TooSlow(shown, f"it did not end within {seconds}")
-            if length is not None and len(body) < length:
-                what = f"it ended after {len(body)} of {length} bytes"
-                raise failures.Interrupted(shown, what, len(body))
             return Fetched(bytes(body), replies.validators(reply))
 
     @contextlib.contextmanager
@@ -211,7 +208,10 @@ class Fetcher:
             raise failures.Interrupted(shown, what, received)
 
     def _body(self, shown: str, reply: requests.Response) -> Iterator[bytes]:
-        """Yield the body as it arrives, until its end, within the limits on time and rate."""
+        """Yield the body as it arrives, until its end, within the limits on time and rate.
+
+        An end before the announced length is an ``Interrupted`` too: urllib3 watches for that.
+        """
         pace = limits.Pace(self._limits, self._clock)
         received = 0
         while True:

@@ -11,6 +11,7 @@ NOBLE_1 = catalogs.image(catalogs.NOBLE_1)
 NOBLE_2 = catalogs.image(catalogs.NOBLE_2)
 HWE = catalogs.image(catalogs.NOBLE_HWE)
 JAMMY = catalogs.image(catalogs.JAMMY)
+CANDIDATE = catalogs.image("ubuntu/amd64/ga-24.04/noble/candidate/20250801")
 
 
 def test_an_image_is_available_when_every_member_has_proved_it_all(
@@ -133,10 +134,11 @@ def test_an_older_version_serves_until_the_newer_one_is_available(
 ) -> None:
     with catalog.write() as conn:
         catalogs.join(conn, "region-0")
-        catalogs.offer(conn, NOBLE_1, HWE)
-        catalogs.prove(conn, "region-0", NOBLE_1, HWE)
-        catalogs.offer(conn, NOBLE_2, HWE)
-        assert catalogs.available_names(conn) == [catalogs.NOBLE_1, catalogs.NOBLE_HWE]
+        catalogs.offer(conn, NOBLE_1, HWE, CANDIDATE)
+        catalogs.prove(conn, "region-0", NOBLE_1, HWE, CANDIDATE)
+        catalogs.offer(conn, NOBLE_2, HWE, CANDIDATE)
+        assert availability.refresh(conn).superseded == ()
+        assert len(catalogs.available_names(conn)) == 3
         changes = catalogs.prove(conn, "region-0", NOBLE_2)
         assert changes.available == (NOBLE_2.name,)
         assert changes.superseded == (NOBLE_1.name,)
@@ -148,6 +150,7 @@ def test_an_older_version_serves_until_the_newer_one_is_available(
         catalogs.NOBLE_1: True,
         catalogs.NOBLE_2: False,
         catalogs.NOBLE_HWE: False,
+        str(CANDIDATE.name): False,
     }
 
 
@@ -266,6 +269,28 @@ def test_the_last_of_regions_that_prove_at_once_makes_it_available(
 
     with futures.ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(prove, regions)) == [0, 0, 0, 1]
+
+
+def test_two_regions_that_prove_the_last_of_it_in_each_others_absence_make_it_available(
+    catalog: database.Catalog,
+) -> None:
+    with catalog.write() as conn:
+        catalogs.join(conn, "region-0", "region-1")
+        catalogs.offer(conn, NOBLE_1)
+
+    def prove() -> None:
+        with catalog.write() as other:
+            catalogs.prove(other, "region-1", NOBLE_1)
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        with catalog.write() as conn:
+            catalogs.prove(conn, "region-0", NOBLE_1)
+            second = pool.submit(prove)
+            # It must wait for this transaction; if it did not, this is time enough to show.
+            futures.wait([second], timeout=1)
+        second.result()
+    with catalog.read() as conn:
+        assert catalogs.available_names(conn) == [catalogs.NOBLE_1]
 
 
 def test_hundreds_of_images_are_kept_in_step(catalog: database.Catalog) -> None:

@@ -92,7 +92,7 @@ def test_waiting_for_another_transaction_ends_as_busy(
 def test_no_connection_left_is_busy(catalog_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "LOCK_SECONDS", 1)
     catalog = database.open_catalog(catalog_url)
-    all_taken, release = threading.Barrier(16), threading.Event()
+    all_taken, release = threading.Barrier(16, timeout=60), threading.Event()
 
     def occupy() -> None:
         with catalog.read():
@@ -224,6 +224,11 @@ def test_a_server_that_goes_and_comes_is_unavailable_and_then_there(loopback: bo
         with catalog.write() as conn:
             assert cluster.members(conn) == ()
             catalogs.join(conn, "region-0")
+        # Gone and back while nobody looked: the next transaction does not even notice.
+        server.stop()
+        server.start()
+        with catalog.read() as conn:
+            assert len(cluster.members(conn)) == 1
         catalog.close()
 
 

@@ -1,8 +1,10 @@
 """The demo's source and its servers: what the tests of every room stand on."""
 
+import contextlib
 import hashlib
 import io
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,29 @@ def test_both_forms_of_the_keyring_hold_the_same_key(tmp_path: Path) -> None:
         binary = keyring.Keyring.from_file(tmp_path / "keyring.gpg")
         armoured = keyring.Keyring.from_file(tmp_path / "keyring.asc")
         assert binary.fingerprints == armoured.fingerprints == (source.key,)
+
+
+def test_a_closed_keychain_leaves_no_agent_and_no_key() -> None:
+    chain = signing.Keychain()
+    chain.clear_sign(b"text", [chain.new_key("name")])
+    (home,) = (path for path in agents() if path == str(chain._home))
+    chain.close()
+    deadline = time.monotonic() + 30
+    while home in agents() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert home not in agents()
+    assert not Path(home).exists()
+
+
+def agents() -> set[str]:
+    """Return the directories of the agents that run on this host."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if words[0].endswith("gpg-agent") and "--homedir" in words:
+                found.add(words[words.index("--homedir") + 1])
+    return found
 
 
 def test_a_host_without_an_agent_is_told_what_to_install(

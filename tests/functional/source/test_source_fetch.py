@@ -256,7 +256,7 @@ class SlowHead(socketserver.BaseRequestHandler):
         self.request.recv(65536)
         with contextlib.suppress(OSError):
             self.request.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            for _ in range(200):
+            while True:
                 self.request.sendall(b"x")
                 time.sleep(0.05)
 
