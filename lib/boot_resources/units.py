@@ -4,15 +4,20 @@ Sizes are powers of 1024, as Juju's are: ``4G`` is 4 × 1024³ bytes.
 """
 
 import datetime
+import fractions
 import re
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGTP]?)(?:iB|B)?", re.IGNORECASE)
-_EXPONENT = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)", re.IGNORECASE)
+LONGEST = 100 * 365 * 86400.0
+"""The longest duration in seconds, a century: timers and databases refuse to wait much longer."""
+
+_NUMBER = r"(?P<number>\d{1,30}(?:\.\d{1,30})?)"
+_SIZE = re.compile(rf"{_NUMBER}\s*(?:(?P<unit>[KMGTP])(?:iB|B)?|B)?", re.IGNORECASE | re.ASCII)
+_EXPONENT = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_DURATION = re.compile(rf"{_NUMBER}\s*(?P<unit>ms|s|m|h|d)", re.IGNORECASE | re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -27,7 +32,9 @@ def parse_size(text: str | int) -> int:
     match = _SIZE.fullmatch(str(text).strip())
     if match is None or isinstance(text, bool):
         raise ValueError(f"{text!r} is not a size; write for example 512M, 4G or 1.5T")
-    return int(float(match["number"]) * KIB ** _EXPONENT[match["unit"].upper()])
+    exponent = _EXPONENT[match["unit"].upper()] if match["unit"] else 0
+    # A float would lose bytes of sizes beyond 8 PiB.
+    return int(fractions.Fraction(match["number"]) * KIB**exponent)
 
 
 def format_size(size: float) -> str:
@@ -36,7 +43,8 @@ def format_size(size: float) -> str:
         return f"{size:.0f} B"
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         size /= KIB
-        if abs(size) < KIB:
+        # What would be rounded to 1024.0 is one of the next unit.
+        if abs(size) < KIB - 0.05:
             return f"{size:.1f} {unit}"
     return f"{size / KIB:.1f} PiB"
 
@@ -48,17 +56,21 @@ def parse_duration(text: str | float) -> float:
         ValueError: where it is not a duration; the message shows the form.
     """
     if isinstance(text, int | float) and not isinstance(text, bool) and text >= 0:
-        return float(text)
-    match = _DURATION.fullmatch(str(text).strip())
-    if match is None or isinstance(text, bool):
-        raise ValueError(f"{text!r} is not a duration; write for example 90s, 30m, 1h or 7d")
-    return float(match["number"]) * _SECONDS[match["unit"].lower()]
+        seconds = text
+    else:
+        match = _DURATION.fullmatch(str(text).strip())
+        if match is None or isinstance(text, bool):
+            raise ValueError(f"{text!r} is not a duration; write for example 90s, 30m, 1h or 7d")
+        seconds = float(match["number"]) * _SECONDS[match["unit"].lower()]
+    if seconds > LONGEST:
+        raise ValueError(f"{text!r} is longer than a century")
+    return float(seconds)
 
 
 def format_duration(seconds: float) -> str:
     """Return ``seconds`` as people read it: ``"0.4 s"``, ``"2 min 5 s"``, ``"3 h 20 min"``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s" if round(seconds, 1) < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

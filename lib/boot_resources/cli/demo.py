@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import rich.progress
@@ -99,7 +100,10 @@ def command(
     taken at the machines; the product's own ledger has to say the same, or the status is 4.
     """
     _check(source, keyring, selections)
+    if keep and as_json:
+        raise click.UsageError("--keep talks to people; it does not go with --json")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_ending_cleanly())
         if directory is None:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-resources-"))
             directory = pathlib.Path(place)
@@ -116,8 +120,7 @@ def command(
         audience.end()
         values = dataclasses.asdict(played.report)
         if report_file is not None:
-            report_file.parent.mkdir(parents=True, exist_ok=True)
-            report_file.write_text(json.dumps(values, indent=2) + "\n")
+            _write_report(report_file, values)
         if as_json:
             output.document(values)
         else:
@@ -142,6 +145,26 @@ def _check(
         raise click.UsageError(
             "--source needs at least one --select, for example --select ubuntu/noble/amd64"
         )
+
+
+@contextlib.contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """End at SIGTERM as at Ctrl-C, so that no controller is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _write_report(path: pathlib.Path, values: dict[str, Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=2) + "\n")
+    except OSError as error:
+        raise errors.SettingsError(
+            f"cannot write the report {path}: {error.strerror}", "choose another place"
+        ) from None
 
 
 class _Audience:

@@ -45,17 +45,18 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done; 1 refused or failed; 2 wrong command line or settings; 3 the "
+    "controller does not answer; 4 a check found something that is not right.",
+)
 @click.version_option(boot_resources.__version__, prog_name="boot-resources")
 def command() -> None:
-    r"""Keep the boot images of a bare-metal cloud, and serve them to its machines.
+    """Keep the boot images of a bare-metal cloud, and serve them to its machines.
 
     Region controllers keep images from a signed source; rack controllers fetch from them on demand
     and serve machines. `boot-resources demo` shows all of it on this machine.
-
-    \b
-    Exit status: 0 done; 1 refused or failed; 2 wrong command line or settings; 3 the controller
-    does not answer; 4 a check found something that is not right.
     """
 
 
@@ -69,7 +70,7 @@ def main() -> NoReturn:
         _refuse(error)
         sys.exit(error.exit_status)
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         sys.exit(errors.EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -78,6 +79,13 @@ def main() -> NoReturn:
         # Whoever read our output has seen enough (`| head`).
         sys.stderr.close()
         sys.exit(errors.EXIT_OK)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": error.format_message(), "cure": "see --help"}))
+    else:
+        error.show()
 
 
 def _refuse(error: errors.BootResourcesError) -> None:

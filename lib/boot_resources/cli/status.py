@@ -21,8 +21,9 @@ def command(settings: pathlib.Path | None, as_json: bool) -> None:
         return
     for status in found:
         output.facts(_region(status) if status["controller"] == "region" else _rack(status))
-        output.notices(status["notices"] + status.get("other_notices", []))
-        if not status["notices"]:
+        standing = status["notices"] + status.get("other_notices", [])
+        output.notices(standing)
+        if not standing:
             click.echo("nothing is wrong")
         if status is not found[-1]:
             click.echo()

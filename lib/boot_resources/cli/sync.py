@@ -17,8 +17,8 @@ def command(
 ) -> None:
     """Read the boot source now, fetch what is missing, and wait for the end.
 
-    Interrupting the command does not interrupt the sync. The status is 1 if something could not be
-    brought.
+    Interrupting the command does not interrupt the sync. The status is 1 if the source could not
+    be read, or something could not be brought.
     """
     last = {}
     with output.bar("syncing", quiet=as_json or no_wait) as bar:
@@ -33,8 +33,12 @@ def command(
         click.echo("asked for a sync; `boot-resources status` shows how far it is")
     else:
         _say(last)
-    failed = not no_wait and (last["last_error"] or last["last_outcome"]["failures"])
+    failed = not no_wait and (last["last_error"] or any(map(_is_in_the_way, last["notices"])))
     ctx.exit(errors.EXIT_FAILED if failed else errors.EXIT_OK)
+
+
+def _is_in_the_way(notice: dict[str, str]) -> bool:
+    return notice["scope"] in ("source", "sync") and notice["severity"] != "info"
 
 
 def _detail(sync: dict[str, int]) -> str:

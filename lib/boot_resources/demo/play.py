@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from boot_resources import units
+from boot_resources import errors, units
 from boot_resources.demo import machines, origin, report, signed_source, site, truth
 
 _SHOW_SECONDS = 0.1
@@ -62,6 +62,7 @@ def play(plan: Plan, audience: Audience) -> Iterator[Played]:
     Raises:
         errors.BootResourcesError: a part of it could not be started, or never got ready.
     """
+    _take_directory(plan.directory)
     with contextlib.ExitStack() as stack:
         source, expected, keyring = _open_source(plan, audience, stack)
         wishes = site.Wishes(source.url, keyring, plan.selections)
@@ -87,6 +88,22 @@ def play(plan: Plan, audience: Audience) -> Iterator[Played]:
         made = _report(cloud, source, expected, menus, boots, (synced - began, ended - boot_began))
         made = dataclasses.replace(made, seconds=round(ended - began, 3))
         yield Played(cloud, made, tuple(text for boot in boots for text in boot.wrong))
+
+
+def _take_directory(directory: pathlib.Path) -> None:
+    """Make sure that the directory is there and empty: what lies there would not be counted."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        is_used = any(directory.iterdir())
+    except OSError as error:
+        raise errors.SettingsError(
+            f"cannot use the directory {directory}: {error.strerror}", "choose another place"
+        ) from None
+    if is_used:
+        raise errors.SettingsError(
+            f"the directory {directory} is not empty",
+            "name an empty one: the demonstration counts every byte from the first",
+        )
 
 
 def _open_source(

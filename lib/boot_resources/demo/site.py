@@ -81,6 +81,10 @@ class Site:
         """Return the settings file of a controller."""
         return self._directory / f"{controller}.toml"
 
+    def pid(self, controller: str) -> int:
+        """Return the process id of a controller that runs."""
+        return self._processes[controller].pid
+
     def start(self, controller: str) -> None:
         """Start the process of a controller and wait until it answers.
 

@@ -34,10 +34,10 @@ class RackController:
     """Everything that one rack runs. Built in the event loop's thread, and belongs to it."""
 
     def __init__(self, settings: rack_settings.RackSettings) -> None:
-        """Put the parts together and bring the cache below its bound; nothing listens yet.
+        """Put the parts together; nothing listens yet, and the cache is not touched.
 
         Raises:
-            errors.BootResourcesError: a certificate or the cache directory cannot be used.
+            errors.BootResourcesError: a certificate cannot be used.
         """
         self._settings = settings
         self._started = time.monotonic()
@@ -51,7 +51,6 @@ class RackController:
             for address in settings.regions
         ]
         self._cache = caches.Cache(settings.cache.path, settings.cache.size)
-        self._cache.start()
         self._pool = futures.ThreadPoolExecutor(_FILL_THREADS, "fill")
         self._regions = region_choice.Regions(clients)
         self._names = name_tables.Names(clients, settings.cache.path / "names.json", self._board)
@@ -62,7 +61,8 @@ class RackController:
         """Serve until ``stop`` is set.
 
         Raises:
-            errors.BootResourcesError: a port or the control socket is taken.
+            errors.BootResourcesError: a port or the control socket is taken, or the cache
+                directory cannot be used.
         """
         settings = self._settings
         registry = prometheus_client.CollectorRegistry()
@@ -70,6 +70,8 @@ class RackController:
         machine_port = ports.listen(settings.http.listen, settings.http.port, "http.port")
         metrics_port = ports.listen(settings.metrics.listen, settings.metrics.port, "metrics.port")
         control_socket = control.listen(settings.control.socket)
+        # Only now: while another rack runs with these settings, the cache is that one's.
+        self._cache.start()
         apps = (
             (self._machines.application(), machine_port),
             (monitoring.application(registry, self.health), metrics_port),

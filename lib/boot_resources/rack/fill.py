@@ -59,6 +59,11 @@ class Plan:
             self._demanded.append(index)
             return True
 
+    def put_first(self, index: int) -> None:
+        """Have the next run begin at this block."""
+        with self._lock:
+            self._demanded.appendleft(index)
+
     def next_run(self, *, demanded_only: bool = False) -> range | None:
         """Return the blocks to fetch next, now this caller's; None where nothing is left."""
         with self._lock:
@@ -115,13 +120,18 @@ class Fill:
         self._workers: set[asyncio.Future[None]] = set()
         self._failure: FillFailed | None = None
 
-    async def run(self) -> None:
-        """Fetch all that is missing.
+    async def run(self, first: int) -> None:
+        """Fetch all that is missing, beginning at the byte that the first machine asked for.
 
         Raises:
             FillFailed: no region gave it, or the disk refused; what came stays in the partial.
         """
-        for _ in range(WORKERS):
+        index = first // blocks.BLOCK_SIZE
+        self._plan.put_first(index)
+        # The first block has the link to itself; the second worker follows when it is here.
+        self._start_worker(demanded_only=False)
+        if not self.incoming.whole:
+            await self._arrival(index)
             self._start_worker(demanded_only=False)
         while self._workers:
             await asyncio.wait(self._workers)
@@ -144,13 +154,18 @@ class Fill:
                 raise self._failure
             if self._plan.demand(index):
                 self._start_worker(demanded_only=True)
-            arrival = self._loop.create_future()
-            self._waiting[index].append(arrival)
-            await arrival
+            await self._arrival(index)
         stop = index + 1
         while stop < blocks.block_count(self.incoming.size) and stop in self.incoming:
             stop += 1
         return min(self.incoming.size, blocks.block_start(stop))
+
+    async def _arrival(self, index: int) -> None:
+        """Wait until a block arrives, or the fill fails."""
+        if index not in self.incoming and self._failure is None:
+            arrival = self._loop.create_future()
+            self._waiting[index].append(arrival)
+            await arrival
 
     def _start_worker(self, *, demanded_only: bool) -> None:
         worker = self._loop.run_in_executor(self._pool, self._work, demanded_only)

@@ -96,6 +96,11 @@ class Names:
         """When a region last confirmed the table, monotonic seconds; 0 before that."""
         self.table = Table.of(self._remembered())
 
+    @property
+    def known(self) -> bool:
+        """Whether a region has ever said what is available."""
+        return bool(self.table.listed.cluster)
+
     def start(self) -> None:
         """Begin to follow the regions."""
         threading.Thread(target=self._follow, name="names", daemon=True).start()
@@ -129,6 +134,10 @@ class Names:
                 turn += 1
                 self._board.state("names", [self._unreachable(error)])
                 self._stopping.wait(_RETRY_SECONDS)
+            except OSError as error:
+                # The new names are in force; a restart would know only the old ones.
+                self._board.state("names", [self._not_kept(error)])
+                self._stopping.wait(_RETRY_SECONDS)
 
     def _unreachable(self, error: errors.BootResourcesError) -> notices.Notice:
         return notices.Notice(
@@ -136,6 +145,15 @@ class Names:
             severity=notices.Severity.WARNING,
             text=f"the list of available images may be out of date: {error}",
             cure=error.cure or "check the region and the network; what is cached is served",
+        )
+
+    def _not_kept(self, error: OSError) -> notices.Notice:
+        return notices.Notice(
+            key="disk",
+            severity=notices.Severity.WARNING,
+            text=f"the list of available images could not be written to {self._path}: "
+            f"{error.strerror}",
+            cure="free space there; it is written with the next change",
         )
 
     def _replace(self, listed: messages.AvailableImages) -> None:
@@ -148,5 +166,5 @@ class Names:
         if listed.epoch < before.epoch:
             # Another region may not have seen the newest change yet; it will.
             return
-        self._disk.publish(self._path, listed.model_dump_json().encode())
         self.table = Table.of(listed)
+        self._disk.publish(self._path, listed.model_dump_json().encode())

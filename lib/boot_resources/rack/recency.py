@@ -2,9 +2,11 @@
 
 Every use appends the object's 32-byte digest. The order of last uses is thus exact after a stop or
 a kill (the kernel has what was written), and at most as old as the last ``sync`` after a power
-cut. The log is rewritten, whole or not at all, before it outgrows the objects it speaks of.
+cut. The log is rewritten, whole or not at all, before it outgrows the objects it speaks of. Where
+the disk refuses a write, the order goes on in memory: a full disk must not stop serving.
 """
 
+import logging
 import os
 import pathlib
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Iterable
 
 from boot_resources.store import disk as disks
 
+logger = logging.getLogger(__name__)
 _DIGEST = 32
 _SLACK = 1024
 
@@ -49,11 +52,18 @@ class Recency:
             return
         self._order.pop(sha256, None)
         self._order[sha256] = None
+        try:
+            self._note(sha256)
+        except OSError as error:
+            logger.warning("the order of use is kept in memory only: %s", error)
+
+    def _note(self, sha256: str) -> None:
+        if self._records >= 2 * len(self._order) + _SLACK:
+            self._rewrite()
+            return
         self._disk.write(self._fd, bytes.fromhex(sha256), self._records * _DIGEST)
         self._records += 1
         self._unsynced = True
-        if self._records > 2 * len(self._order) + _SLACK:
-            self._rewrite()
 
     def forget(self, sha256: str) -> None:
         """Note that the object is no longer in the cache."""
@@ -81,10 +91,11 @@ class Recency:
 
     def _rewrite(self) -> None:
         with self._fd_lock:
-            if self._fd >= 0:
-                os.close(self._fd)
             self._disk.publish(self._path, b"".join(bytes.fromhex(name) for name in self._order))
-            self._fd = self._disk.create(self._path)
+            # Only now, for a descriptor that was closed may soon be another file's.
+            before, self._fd = self._fd, self._disk.create(self._path)
+            if before >= 0:
+                os.close(before)
             self._records = len(self._order)
 
 

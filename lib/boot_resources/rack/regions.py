@@ -67,6 +67,7 @@ class Regions:
         self._clients = {client.address: client for client in clients}
         self._health = [Health(client.address) for client in clients]
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._received = 0
 
     @property
@@ -79,6 +80,10 @@ class Regions:
         with self._lock:
             return [dataclasses.replace(health) for health in self._health]
 
+    def stop(self) -> None:
+        """Ask nobody a second time from now on: the rack stops."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Close all connections."""
         for client in self._clients.values():
@@ -90,7 +95,7 @@ class Regions:
         Raises:
             NoRegion: none gave it.
         """
-        patience = _Patience(f"the block map of object {sha256[:12]}")
+        patience = _Patience(f"the block map of object {sha256[:12]}", self._stopping)
         while True:
             try:
                 with self._best() as client:
@@ -112,7 +117,7 @@ class Regions:
             OSError: ``take`` could not keep a block.
         """
         index = run.start
-        patience = _Patience(f"block {index} of object {sha256[:12]}")
+        patience = _Patience(f"a block of object {sha256[:12]}", self._stopping)
         while index < run.stop:
             try:
                 with self._best() as client:
@@ -161,8 +166,9 @@ class Regions:
 class _Patience:
     """How long to go on asking without getting anything."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, stopping: threading.Event) -> None:
         self._what = what
+        self._stopping = stopping
         self.renew()
 
     def renew(self) -> None:
@@ -174,4 +180,5 @@ class _Patience:
                 f"no region gave {self._what} within {PATIENCE:.0f} s: {error}",
                 "look at `boot-resources status` on this rack and on the regions",
             ) from error
-        time.sleep(_PAUSE)
+        if self._stopping.wait(_PAUSE):
+            raise NoRegion("the rack is stopping", "ask again") from error

@@ -59,7 +59,7 @@ class MachinePort:
             return await self._object(request, path[0])
         found = self._names.table.find(path)
         if found is None:
-            return _plain(404, f"no available image has the file {'/'.join(path)!r}")
+            return self._unknown(f"no available image has the file {'/'.join(path)!r}")
         if isinstance(found, name_tables.Redirect):
             location = _PREFIX + "/".join(found.path)
             return web.Response(
@@ -74,9 +74,15 @@ class MachinePort:
         # What is cached goes on being served by its hash, whether it is still listed or not.
         body = self._supply.cached(sha256)
         if body is None:
-            return _plain(404, f"no available image has the object {sha256}")
+            return self._unknown(f"no available image has the object {sha256}")
         answer = ranges.answer(request.headers, sha256, body.size)
         return await self._send(request, answer, body)
+
+    def _unknown(self, what: str) -> web.Response:
+        if not self._names.known:
+            # Nobody can say yet what there is; a machine that gets a 404 may give up for good.
+            return _plain_later("this rack has not yet heard from a region what is available")
+        return _plain(404, what)
 
     async def _listed(
         self, request: web.Request, item: messages.AvailableItem
@@ -85,7 +91,7 @@ class MachinePort:
         if request.method == "HEAD" or not answer.length:
             return web.Response(status=answer.status, headers=answer.headers)
         try:
-            body = await self._supply.body(item)
+            body = await self._supply.body(item, answer.start)
         except errors.BootResourcesError as error:
             return _unavailable(error)
         return await self._send(request, answer, body)
@@ -134,6 +140,10 @@ def _plain(status: int, text: str) -> web.Response:
 
 
 def _unavailable(error: errors.BootResourcesError) -> web.Response:
-    response = _plain(503, f"{error}; {error.cure}" if error.cure else str(error))
+    return _plain_later(f"{error}; {error.cure}" if error.cure else str(error))
+
+
+def _plain_later(text: str) -> web.Response:
+    response = _plain(503, text)
     response.headers["Retry-After"] = "5"
     return response

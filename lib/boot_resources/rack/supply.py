@@ -147,14 +147,14 @@ class Supply:
         self.too_large: dict[str, int] = {}
         """Objects that passed through because they do not fit, and their bytes."""
 
-    async def body(self, item: messages.AvailableItem) -> Body:
-        """Return the body of an object that the regions list.
+    async def body(self, item: messages.AvailableItem, start: int) -> Body:
+        """Return the body of an object that the regions list; a fill begins at byte ``start``.
 
         Raises:
             region_choice.NoRegion: it is not here, and no region gave its block map.
             fills.FillFailed: its fill ended before it could be joined.
         """
-        body = await self._body(item)
+        body = await self._body(item, start)
         self.ways[body.way] += 1
         return body
 
@@ -172,12 +172,13 @@ class Supply:
 
     async def stop(self) -> None:
         """End all fills; what came is kept for the next start."""
+        self._regions.stop()
         for fill, _ in self._running.values():
             fill.stop()
         tasks = [*self._starting.values(), *(task for _, task in self._running.values())]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _body(self, item: messages.AvailableItem) -> Body:
+    async def _body(self, item: messages.AvailableItem, start: int) -> Body:
         sha256 = item.sha256
         way = Way.JOIN
         for _ in range(2):
@@ -189,14 +190,14 @@ class Supply:
                 return _FillingBody(self._cache, growing, sha256, way)
             if sha256 not in self._starting:
                 way = Way.FILL
-                self._starting[sha256] = asyncio.create_task(self._begin(item))
+                self._starting[sha256] = asyncio.create_task(self._begin(item, start))
             # A machine that goes away must not take the beginning of the fill with it.
             unfit = await asyncio.shield(self._starting[sha256])
             if unfit is not None:
                 return _PassingBody(self._block_pool, sha256, unfit)
         raise fills.FillFailed(f"object {sha256[:12]} could not be filled", "ask again")
 
-    async def _begin(self, item: messages.AvailableItem) -> blocks.BlockMap | None:
+    async def _begin(self, item: messages.AvailableItem, start: int) -> blocks.BlockMap | None:
         """Start a fill; or return the block map, where the object must pass through."""
         loop = asyncio.get_running_loop()
         self._cache.pin(item.sha256)
@@ -209,7 +210,7 @@ class Supply:
                 self._cache.release(item.sha256)
                 return block_map
             fill = fills.Fill(incoming, self._regions, self._pool)
-            self._running[item.sha256] = (fill, asyncio.create_task(self._carry_out(fill)))
+            self._running[item.sha256] = (fill, asyncio.create_task(self._carry_out(fill, start)))
             return None
         except BaseException:
             self._cache.release(item.sha256)
@@ -231,10 +232,10 @@ class Supply:
             self.too_large.pop(item.sha256, None)
         return incoming
 
-    async def _carry_out(self, fill: fills.Fill) -> None:
+    async def _carry_out(self, fill: fills.Fill, start: int) -> None:
         incoming = fill.incoming
         try:
-            await fill.run()
+            await fill.run(start)
             await self._cache.publish(incoming)
             incoming.close()
         except (partial.WrongObject, OSError) as error:

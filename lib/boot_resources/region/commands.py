@@ -29,12 +29,12 @@ from boot_resources.region import membership, syncing
 from boot_resources.region import offer as offers
 from boot_resources.service import control
 from boot_resources.source import address, fetch, reading, select
-from boot_resources.store import storage
+from boot_resources.store import audit, storage
 from boot_resources.sync import refresh
 
 _TICK = 0.2
-STORAGE = "storage"
-"""The scope of notices about this region's disk."""
+_LARGEST_ORDER = 16 * units.MIB
+"""Bytes; an order may carry a keyring."""
 
 
 class Commands:
@@ -63,7 +63,9 @@ class Commands:
 
     def application(self) -> web.Application:
         """Return the application for the control socket."""
-        app = web.Application(middlewares=[control.answer_refusals])
+        app = web.Application(
+            middlewares=[control.answer_refusals], client_max_size=_LARGEST_ORDER
+        )
         app.router.add_get("/status", self._status)
         app.router.add_get("/images", self._images)
         app.router.add_get("/images/show", self._show_image)
@@ -268,6 +270,8 @@ class Commands:
             while self._sync.last.number < wanted:
                 yield self._describe_sync()
                 await asyncio.sleep(_TICK)
+                if self._sync.stopped:
+                    return
             yield self._describe_sync() | {
                 "done": True,
                 "notices": [notices.describe(each) for each in self._board.standing()],
@@ -286,15 +290,21 @@ class Commands:
             with lock:
                 checked += count
 
+        def work() -> audit.Report:
+            report = self._store.verify(advance)
+            self._board.state(membership.STORAGE, membership.storage_notices(report))
+            if report.findings:
+                self._sync.lost([finding.sha256 for finding in report.findings])
+            return report
+
+        # All of it is done whether or not somebody still watches.
+        checking = asyncio.create_task(asyncio.to_thread(work))
+
         async def follow() -> AsyncIterator[dict[str, Any]]:
-            checking = asyncio.create_task(asyncio.to_thread(self._store.verify, advance))
             while not checking.done():
                 yield {"total": total, "checked": checked, "objects": len(held)}
                 await asyncio.wait([checking], timeout=_TICK)
             report = checking.result()
-            self._board.state(STORAGE, membership.storage_notices(report))
-            if report.findings:
-                self._sync.lost(finding.sha256 for finding in report.findings)
             yield {
                 "done": True,
                 "total": total,

@@ -19,12 +19,10 @@ from boot_resources.region import offer as offers
 from boot_resources.service import control, lifecycle, monitoring, ports
 from boot_resources.settings import region as region_settings
 from boot_resources.source import fetch
-from boot_resources.store import identity, storage
+from boot_resources.store import audit, identity, objects, storage
 from boot_resources.sync import engine as engines
 
 logger = logging.getLogger(__name__)
-STORAGE = "storage"
-"""The scope of notices about this region's disk."""
 
 
 class RegionController:
@@ -50,9 +48,11 @@ class RegionController:
         )
         self.cluster = self._find_cluster()
         report = self.store.start(self.cluster)
-        self.board.state(STORAGE, membership.storage_notices(report))
+        self.board.state(membership.STORAGE, membership.storage_notices(report))
         self.offer = offers.Offer(settings.storage.path / "available.json")
-        self.port = serving.PlanePort(settings.name, self.store, self.offer, self._member_file)
+        self.port = serving.PlanePort(
+            settings.name, self.store, self.offer, self._member_file, self._lost
+        )
         self._fetcher = fetch.Fetcher(settings.download.proxy, settings.download.no_proxy)
         self.syncing = self._build_syncing()
 
@@ -96,6 +96,12 @@ class RegionController:
                 "point catalog.url to that cluster's catalog",
             )
         membership.join(self.catalog, self.store, self.settings)
+
+    def _lost(self, sha256: str, error: objects.ObjectChanged) -> None:
+        finding = audit.Finding(sha256, audit.Verdict.CHANGED, str(error))
+        report = audit.Report({}, (finding,), ())
+        self.board.state(membership.STORAGE, membership.storage_notices(report))
+        self.syncing.lost([sha256])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set.

@@ -24,6 +24,8 @@ from boot_resources.store import audit, storage
 logger = logging.getLogger(__name__)
 SCOPE = "catalog"
 """The scope of notices about what the catalog says."""
+STORAGE = "storage"
+"""The scope of notices about this region's disk."""
 
 
 def prepare(catalog: database.Catalog) -> str:

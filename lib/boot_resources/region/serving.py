@@ -15,6 +15,7 @@ that left are cut. Only what is proved and held is given out.
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -32,6 +33,10 @@ _WATCH_SECONDS = 1.0
 _ROLES = (members.Role.REGION, members.Role.RACK, members.Role.OPERATOR)
 
 
+Lost = Callable[[str, objects.ObjectChanged], None]
+"""Called, in a worker thread, with an object that turned out not to be what was proved."""
+
+
 class PlanePort:
     """Answers members. Belongs to the event loop.
 
@@ -46,8 +51,10 @@ class PlanePort:
         store: storage.Storage,
         offer: offers.Offer,
         member_file: members.MemberFile,
+        lost: Lost,
     ) -> None:
         self._name = name
+        self._lost = lost
         self._store = store
         self._offer = offer
         self._member_file = member_file
@@ -99,7 +106,8 @@ class PlanePort:
     async def _images(self, request: web.Request) -> web.StreamResponse:
         try:
             since = int(request.query["since"]) if "since" in request.query else None
-            wait = min(max(float(request.query.get("wait", 0)), 0.0), LONGEST_WAIT)
+            # In this order a wait that is not a number counts as none.
+            wait = min(LONGEST_WAIT, max(0.0, float(request.query.get("wait", 0))))
         except ValueError:
             raise web.HTTPBadRequest(text="since is an epoch, wait a number of seconds") from None
         listed = await self._offer.newer_than(since, wait)
@@ -111,7 +119,10 @@ class PlanePort:
         sha256 = _name_of(request)
         try:
             opened = self._store.open(sha256)
-        except (objects.ObjectMissing, objects.ObjectChanged) as error:
+        except objects.ObjectMissing as error:
+            return _missing(error)
+        except objects.ObjectChanged as error:
+            await asyncio.to_thread(self._lost, sha256, error)
             return _missing(error)
         with opened:
             answer = ranges.answer(request.headers, sha256, opened.size)

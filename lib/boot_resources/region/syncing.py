@@ -68,6 +68,7 @@ class Syncing:
         self._stop = threading.Event()
         self._wake = threading.Condition()
         self._asked = 0
+        self._running = False
         self._nudged = False
         self._joined = False
         self._thread = threading.Thread(target=self._loop, name="sync")
@@ -83,13 +84,17 @@ class Syncing:
             self._wake.notify_all()
         self._thread.join()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether no further pass will come."""
+        return self._stop.is_set()
+
     def ask(self) -> int:
         """Ask for a pass that reads the source; return the number that it will have at most."""
         self.engine.forget_failures()
         with self._wake:
             # A pass that is under way may have read the source before the question.
-            running = self.engine.progress.snapshot().phase != "idle"
-            self._asked = max(self._asked, self.last.number + (2 if running else 1))
+            self._asked = max(self._asked, self.last.number + (2 if self._running else 1))
             self._wake.notify_all()
             return self._asked
 
@@ -100,11 +105,18 @@ class Syncing:
             self._wake.notify_all()
 
     def lost(self, gone: Iterable[str]) -> None:
-        """Note that this region's disk no longer has these objects, and fetch them again."""
-        with self._catalog.write() as conn:
-            holdings.drop(conn, self._region, gone)
-            availability.refresh(conn)
-        self.renew_offer()
+        """Note that this region's disk no longer has these objects, and fetch them again.
+
+        With the catalog down it learns so when this region joins anew.
+        """
+        try:
+            with self._catalog.write() as conn:
+                holdings.drop(conn, self._region, gone)
+                availability.refresh(conn)
+            self.renew_offer()
+        except errors.BootResourcesError as error:
+            logger.warning("the catalog does not know yet what was lost here: %s", error)
+            self._joined = False
         self.nudge()
 
     def renew_offer(self) -> None:
@@ -115,7 +127,9 @@ class Syncing:
     def _loop(self) -> None:
         source_due = 0.0
         while not self._stop.is_set():
-            asked = self._asked > self.last.number
+            with self._wake:
+                self._running = True
+                asked = self._asked > self.last.number
             read_source = asked or time.monotonic() >= source_due
             if read_source:
                 source_due = time.monotonic() + self._interval
@@ -157,8 +171,10 @@ class Syncing:
             logger.exception("the sync failed in a way that it should not")
             failure = "an internal error; the log has the details"
             pause = _RETRY_SECONDS
-        self.last = LastPass(self.last.number + 1, time.time(), outcome, failure)
         self._mirror_notices()
+        with self._wake:
+            self.last = LastPass(self.last.number + 1, time.time(), outcome, failure)
+            self._running = False
         return pause
 
     def _mirror_notices(self) -> None:

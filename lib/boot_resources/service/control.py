@@ -4,6 +4,7 @@ Only the controller's own user and root may use it (mode 0600). Requests and ans
 long job answers with one JSON document a line, the last of them its result.
 """
 
+import contextlib
 import json
 import logging
 import pathlib
@@ -35,10 +36,13 @@ def listen(path: pathlib.Path) -> socket.socket:
         if path.is_socket():
             _refuse_if_answered(path)
             path.unlink()
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(str(path))
-        path.chmod(0o600)
-        listening.listen(64)
+        with contextlib.ExitStack() as opened:
+            listening = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listening.bind(str(path))
+            # Nobody can connect before listen().
+            path.chmod(0o600)
+            listening.listen(64)
+            opened.pop_all()
     except OSError as error:
         raise errors.SettingsError(
             f"cannot make the control socket {path}: {error.strerror or error}",
@@ -50,10 +54,14 @@ def listen(path: pathlib.Path) -> socket.socket:
 
 def _refuse_if_answered(path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return
+        except BlockingIOError:
+            # Its queue is full: it is slow to answer, and running.
+            pass
     raise AlreadyRunning(
         f"another controller is running and answers on {path}", "stop it, or use another socket"
     )
@@ -89,5 +97,6 @@ async def stream(
     except ConnectionError:
         # Whoever watched went away; the job itself goes on.
         logger.debug("a watcher of %s went away", request.path)
+        return response
     await response.write_eof()
     return response

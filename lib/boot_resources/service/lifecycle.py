@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+logger = logging.getLogger(__name__)
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 STOP_SECONDS = 10.0
 """How long open transfers may go on after SIGTERM."""
@@ -75,11 +76,17 @@ def stopping() -> None:
 
 
 def _notify_systemd(state: str) -> None:
-    """Tell systemd of a change of state (``READY=1``), where it started us (sd_notify(3))."""
+    """Tell systemd of a change of state (``READY=1``), where it started us (sd_notify(3)).
+
+    Where it cannot be told, that is logged: serving matters more.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     name = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        notifier.connect(name)
-        notifier.send(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+            notifier.connect(name)
+            notifier.send(state.encode())
+    except OSError as error:
+        logger.warning("systemd could not be told %s: %s", state, error)

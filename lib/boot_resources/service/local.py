@@ -79,7 +79,10 @@ class Controller:
             raise Unreachable(f"the {self.kind} stopped before it was done", "start it, ask again")
 
     def _last(self, documents: Iterator[dict[str, Any]]) -> dict[str, Any]:
-        return list(documents)[-1]
+        answers = list(documents)
+        if not answers:
+            raise self._stranger()
+        return answers[-1]
 
     def _ask(
         self, method: str, path: str, values: dict[str, Any] | None
@@ -103,9 +106,11 @@ class Controller:
 
     def _read(self, line: bytes) -> dict[str, Any]:
         try:
-            document: dict[str, Any] = json.loads(line)
+            document = json.loads(line)
         except ValueError:
-            raise Unreachable(f"whoever answers on {self.socket} is no {self.kind}") from None
+            raise self._stranger() from None
+        if not isinstance(document, dict):
+            raise self._stranger()
         if "error" in document:
             raise Refused(
                 document["error"],
@@ -113,3 +118,6 @@ class Controller:
                 document.get("exit_status", errors.EXIT_FAILED),
             )
         return document
+
+    def _stranger(self) -> Unreachable:
+        return Unreachable(f"whoever answers on {self.socket} is no {self.kind}")

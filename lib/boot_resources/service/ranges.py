@@ -8,7 +8,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,6 @@ class RackSettings(values.Table):
     def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
             host, colon, port = address.rpartition(":")
-            if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+            if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
                 raise ValueError(f"{address!r} is not HOST:PORT, for example 10.0.0.5:5290")
         return value

@@ -1,6 +1,7 @@
 """The settings of a region controller."""
 
 import pathlib
+import urllib.parse
 from typing import Literal, Self
 
 import pydantic
@@ -51,8 +52,10 @@ class Source(values.Table):
     @pydantic.field_validator("url")
     @classmethod
     def _http_only(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is not a URL of http or https")
+        # The value is not shown: it may hold a password.
+        parts = urllib.parse.urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("this is not a URL of http or https")
         return value
 
     @pydantic.model_validator(mode="after")
@@ -83,8 +86,8 @@ class Download(values.Table):
     """Host names, addresses or ``.domains`` that are reached without the proxy."""
     parallel: int = pydantic.Field(default=4, ge=1, le=32)
     """How many objects are fetched at once."""
-    sync_interval: values.Duration = 3600.0
-    """How often the boot source is read (duration)."""
+    sync_interval: values.Duration = pydantic.Field(default=3600.0, ge=1.0)
+    """How often the boot source is read (duration, at least 1s)."""
 
 
 class Selection(values.Table):

@@ -112,7 +112,11 @@ def _hash(tree: objects.ObjectTree, sha256: str, advance: Advance) -> Finding:
     except objects.ObjectMissing:
         return Finding(sha256, Verdict.GONE)
     except objects.ObjectChanged:
-        return _look(tree, sha256)
+        finding = _look(tree, sha256)
+        if finding.proof is not None:
+            # All its bytes were hashed, to prove it again.
+            advance(finding.proof.size)
+        return finding
     except OSError as error:
         return Finding(sha256, Verdict.UNREADABLE, str(error))
 
@@ -124,6 +128,15 @@ def _report(tree: objects.ObjectTree, found: Iterable[Finding]) -> Report:
         if finding.proof is not None:
             sound[finding.sha256] = finding.proof
         elif finding.verdict is not Verdict.GONE:
-            tree.set_aside(finding.sha256)
-            findings.append(finding)
+            findings.append(_set_aside(tree, finding))
     return Report(sound, tuple(findings), tuple(tree.strangers()))
+
+
+def _set_aside(tree: objects.ObjectTree, finding: Finding) -> Finding:
+    try:
+        tree.set_aside(finding.sha256)
+    except OSError as error:
+        # On a disk that takes no change it stays where it is; being unsound, it is not held.
+        detail = f"{finding.detail}; it could not be set aside: {error.strerror}"
+        return dataclasses.replace(finding, detail=detail)
+    return finding

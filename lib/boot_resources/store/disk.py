@@ -22,8 +22,8 @@ class Disk:
     def create(self, path: pathlib.Path, size: int = 0) -> int:
         """Create or open ``path`` for reading and writing; return its descriptor.
 
-        With a ``size`` the file gets that size and its space is really reserved, so that
-        writing it cannot end in a full disk.
+        With a ``size`` the file gets exactly that size and its space is really reserved, so
+        that writing it cannot end in a full disk.
 
         Raises:
             OSError: ``ENOSPC`` where the space is not there; the file is then removed again.
@@ -32,6 +32,7 @@ class Disk:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, READABLE_BY_OWNER)
         try:
             if size:
+                os.ftruncate(fd, size)
                 os.posix_fallocate(fd, 0, size)
         except OSError:
             os.close(fd)
@@ -48,6 +49,10 @@ class Disk:
             view = view[written:]
             offset += written
 
+    def truncate(self, fd: int) -> None:
+        """Empty a file."""
+        os.ftruncate(fd, 0)
+
     def sync(self, fd: int) -> None:
         """Make the file's bytes and size durable. A failure is final for these bytes."""
         os.fsync(fd)
@@ -59,6 +64,16 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def make_directory(self, path: pathlib.Path) -> None:
+        """Make a directory whose parent is there, and its name durable; it may be there."""
+        if not path.is_dir():
+            path.mkdir(exist_ok=True)
+            self.sync_directory(path.parent)
+
+    def touch(self, path: pathlib.Path) -> None:
+        """Set a file's time to now."""
+        os.utime(path)
 
     def rename(self, source: pathlib.Path, target: pathlib.Path) -> None:
         """Give a file another name in one step, and make both directories durable."""
@@ -77,7 +92,7 @@ class Disk:
         try:
             fd = self.create(aside)
             try:
-                os.ftruncate(fd, 0)
+                self.truncate(fd)
                 self.write(fd, data, 0)
                 self.sync(fd)
             finally:

@@ -70,18 +70,28 @@ def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
             return
         aside = f".{mark.file}.new"
         content = sorted({entry.name for entry in root.iterdir()} - _HARMLESS - {aside})
+        if not content:
+            _write(root, mark, disk)
+            return
     except OSError as error:
-        raise ForeignDirectory(
-            f"{root} cannot be used as a {mark.kind}: {error.strerror}",
-            f"check {mark.option}, its owner and its mount",
-        ) from error
-    if content:
-        listed = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
-        raise ForeignDirectory(
-            f"{root} has content and no {mark.file}: boot-resources did not make it as a "
-            f"{mark.kind} (found: {listed})",
-            f"set {mark.option} to an empty directory; nothing here was touched",
-        )
+        raise unusable(root, mark, error) from error
+    listed = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
+    raise ForeignDirectory(
+        f"{root} has content and no {mark.file}: boot-resources did not make it as a "
+        f"{mark.kind} (found: {listed})",
+        f"set {mark.option} to an empty directory; nothing here was touched",
+    )
+
+
+def unusable(root: pathlib.Path, mark: Mark, error: OSError) -> ForeignDirectory:
+    """Return the refusal of a directory that the operating system does not let us use."""
+    return ForeignDirectory(
+        f"{root} cannot be used as a {mark.kind}: {error.strerror}",
+        f"check {mark.option}, its owner, its mount and its free space",
+    )
+
+
+def _write(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
     created = units.utc_now().isoformat(timespec="seconds")
     body = {"format": FORMAT, "owner": mark.owner, "created": created}
     disk.publish(root / mark.file, json.dumps(body, indent=2).encode() + b"\n")

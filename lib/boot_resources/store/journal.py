@@ -48,7 +48,7 @@ class Journal:
         first_line = header.to_bytes()
         data = _read_all(self._fd)
         if data[: len(first_line)] != first_line:
-            os.ftruncate(self._fd, 0)
+            disk.truncate(self._fd)
             disk.write(self._fd, first_line, 0)
             data = first_line
         records = (len(data) - len(first_line)) // _RECORD.size

@@ -15,6 +15,7 @@ what to keep.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import pathlib
@@ -81,9 +82,27 @@ class ObjectTree:
         self._damaged = root / "damaged"
 
     def prepare(self) -> None:
-        """Make the directories that are not there yet."""
+        """Make the directories that are not there yet, and sweep up what a crash left behind."""
         for directory in (self._objects, self._facts, self._partial, self._damaged):
-            directory.mkdir(parents=True, exist_ok=True)
+            self.disk.make_directory(directory)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove facts and journals of ours that belong to nothing.
+
+        Nothing else would count the space that they take.
+        """
+        whole = {entry.name for entry in os.scandir(self._objects)}
+        for name in [entry.name for entry in os.scandir(self._facts)]:
+            sha256 = name.removeprefix(".").removesuffix(".new")
+            if name not in whole and digests.is_sha256(sha256):
+                self.disk.remove(self._facts / name)
+        partial_files = {entry.name for entry in os.scandir(self._partial)}
+        for name in partial_files:
+            sha256, _, kind = name.partition(".")
+            lonely = kind == "journal" and f"{sha256}.data" not in partial_files
+            if lonely and digests.is_sha256(sha256):
+                self.disk.remove(self._partial / name)
 
     def path(self, sha256: str) -> pathlib.Path:
         """Return where the whole object lies or would lie."""
@@ -152,13 +171,18 @@ class ObjectTree:
 
         Raises:
             ObjectMissing: it is not here.
-            ObjectChanged: size, time or inode differ from what was proved, or its facts are gone.
+            ObjectChanged: size, time or inode differ from what was proved, its facts are gone, or
+                something else than a file has its name.
         """
         path = self.path(sha256)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ObjectMissing(f"object {sha256[:12]} is not here") from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ObjectChanged(f"object {sha256[:12]} became a symbolic link") from None
         try:
             stamp = stamp or self._proved_stamp(sha256)
             if stamp != facts.Stamp.of(os.fstat(fd)):
@@ -181,7 +205,8 @@ class ObjectTree:
     ) -> partial.Partial:
         """Open the partial object of that name, or start it; its whole space is reserved.
 
-        A partial of another size is removed first: sizes come from a signed document.
+        A partial of another size is removed first: sizes come from a signed document. So is one
+        whose journal does not say what it is.
 
         Raises:
             OSError: ``ENOSPC`` where there is no space for the whole object.
@@ -191,7 +216,7 @@ class ObjectTree:
             data=self._partial / f"{sha256}.data", journal=self._partial / f"{sha256}.journal"
         )
         header = journal.Header(sha256, size)
-        if journal.read_header(paths.journal) not in (header, None):
+        if journal.read_header(paths.journal) != header:
             self.disk.remove(paths.journal)
             self.disk.remove(paths.data)
         return partial.Partial(self.disk, paths, header, block_map)
@@ -204,8 +229,15 @@ class ObjectTree:
             OSError: the disk refused; the bytes cannot be trusted, ``discard`` them.
         """
         block_map = incoming.prove()
-        known = self._record(incoming.sha256, block_map, incoming.settle())
-        incoming.move_to(self._objects / incoming.sha256)
+        found = incoming.settle()
+        try:
+            known = self._record(incoming.sha256, block_map, found)
+            incoming.move_to(self._objects / incoming.sha256)
+        except OSError:
+            # Whether it has its name by now is not known; it must not count, nor take space.
+            with contextlib.suppress(OSError):
+                self.remove(incoming.sha256)
+            raise
         return known
 
     def _record(
@@ -234,6 +266,8 @@ class ObjectTree:
             while block := stream.read(blocks.BLOCK_SIZE):
                 whole.update(block)
                 block_digests.append(hashlib.sha256(block).digest())
+            # The facts are durable; what they speak of must be so before them.
+            self.disk.sync(stream.fileno())
             after = os.fstat(stream.fileno())
         unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
         if whole.hexdigest() != sha256 or not unchanged:
@@ -247,8 +281,9 @@ class ObjectTree:
         self.disk.remove(self._facts / sha256)
 
     def move_out(self, sha256: str, target: pathlib.Path) -> None:
-        """Take a whole object out of the tree to ``target``; its facts go."""
+        """Take a whole object out of the tree to ``target``, with the time now; its facts go."""
         with contextlib.suppress(FileNotFoundError):
+            self.disk.touch(self._objects / sha256)
             self.disk.rename(self._objects / sha256, target)
         self.disk.remove(self._facts / sha256)
 
@@ -264,4 +299,8 @@ class ObjectTree:
 
 
 def _space(entry: "os.DirEntry[str]") -> int:
-    return entry.stat(follow_symlinks=False).st_blocks * 512
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        # It was removed, or got another name, since the directory was read.
+        return 0

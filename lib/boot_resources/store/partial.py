@@ -6,9 +6,11 @@ came ahead are read back, normally from the page cache); only when it equals the
 the object *proved*. A crash leaves the file and its journal; ``open`` rehashes what the journal
 claims and goes on from there.
 
-Several threads may write blocks at once; everything else is for the one owner of the object.
+Several threads may write blocks at once (the same block only where a block map makes sure that
+they write the same bytes); everything else is for the one owner of the object.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -75,19 +77,23 @@ class Partial:
         self._held = 0
         self._whole = hashlib.sha256()
         self._hashed = 0
-        self.fd = disk.create(paths.data, header.size)
-        try:
+        with contextlib.ExitStack() as opened:
+            self.fd = disk.create(paths.data, header.size)
+            opened.callback(os.close, self.fd)
             self._journal = journal.Journal(disk, paths.journal, header)
+            opened.callback(self._journal.close)
             self._take_up(self._journal.claims)
-        except BaseException:
-            os.close(self.fd)
-            raise
+            self._descriptors = opened.pop_all()
 
     def _take_up(self, claims: dict[int, bytes]) -> None:
         for index, digest in sorted(claims.items()):
             if index >= len(self._digests):
                 continue
-            data = self.read(index)
+            try:
+                data = self.read(index)
+            except OSError:
+                # The disk cannot read it back: it is not here, and comes again.
+                continue
             found = hashlib.sha256(data).digest()
             if found == digest and (self._map is None or found == self._map.expects(index)):
                 self._digests[index] = digest
@@ -121,7 +127,7 @@ class Partial:
         return os.pread(self.fd, length, blocks.block_start(index))
 
     def write(self, index: int, data: bytes | bytearray | memoryview) -> None:
-        """Check, write and record block ``index``. Writing a block twice does no harm.
+        """Check, write and record block ``index``. A block that is here may be written again.
 
         Raises:
             WrongBlock: the bytes are not those of the block map, or not as many.
@@ -132,6 +138,11 @@ class Partial:
         digest = hashlib.sha256(data).digest()
         if self._map is not None and digest != self._map.expects(index):
             raise WrongBlock(f"block {index} of {self.sha256[:12]} is not what its map names")
+        before = self._digests[index]
+        if before == digest:
+            return
+        if before is not None:
+            self._forget(index)
         self._disk.write(self.fd, data, blocks.block_start(index))
         with self._lock:
             if self._digests[index] is None:
@@ -140,6 +151,16 @@ class Partial:
             self._digests[index] = digest
         if index == self._hashed:
             self._hash_on(index, data)
+
+    def _forget(self, index: int) -> None:
+        """Take back a block that is here and is about to get other bytes."""
+        with self._proof_lock, self._lock:
+            self._digests[index] = None
+            self._held -= 1
+            if index < self._hashed:
+                # What was hashed so far is no longer what lies in the file.
+                self._whole = hashlib.sha256()
+                self._hashed = 0
 
     def _hash_on(self, index: int, data: bytes | bytearray | memoryview) -> None:
         # One thread at a time carries the hash on; the others need not wait for it, because
@@ -190,11 +211,12 @@ class Partial:
 
     def close(self) -> None:
         """Give the descriptors back; the blocks that are here stay for a later ``open``."""
-        self._journal.close()
-        os.close(self.fd)
+        self._descriptors.close()
 
     def discard(self) -> None:
         """Remove all that came, and give the descriptors back."""
-        self._disk.remove(self._paths.journal)
-        self._disk.remove(self._paths.data)
-        self.close()
+        try:
+            self._disk.remove(self._paths.journal)
+            self._disk.remove(self._paths.data)
+        finally:
+            self.close()

@@ -5,6 +5,8 @@ grace time, so that a mistake of the catalog can be undone. Files that this clus
 into its own directories (``lost+found``, an operator's own) stay.
 """
 
+import contextlib
+import math
 import pathlib
 import threading
 import time
@@ -39,12 +41,16 @@ class Storage:
         """Make sure that the store is this cluster's, and audit it.
 
         Raises:
-            identity.ForeignDirectory: it is not; nothing was touched.
+            identity.ForeignDirectory: it is not, and nothing was touched; or it cannot be used.
         """
-        identity.establish(self.root, identity.store_of(cluster), self._disk)
-        self._tree.prepare()
-        self._removed.mkdir(exist_ok=True)
-        report = audit.audit(self._tree)
+        mark = identity.store_of(cluster)
+        identity.establish(self.root, mark, self._disk)
+        try:
+            self._tree.prepare()
+            self._disk.make_directory(self._removed)
+            report = audit.audit(self._tree)
+        except OSError as error:
+            raise identity.unusable(self.root, mark, error) from error
         with self._lock:
             self._held = dict(report.sound)
         return report
@@ -81,18 +87,24 @@ class Storage:
     def _lose(self, sha256: str) -> None:
         with self._lock:
             self._held.pop(sha256, None)
-        self._tree.set_aside(sha256)
+        # On a disk that takes no change it stays where it is, and is not held all the same.
+        with contextlib.suppress(OSError):
+            self._tree.set_aside(sha256)
 
     def block_map(self, sha256: str) -> blocks.BlockMap:
         """Return the block map of a proved object.
 
         Raises:
-            objects.ObjectMissing: it is not held here.
+            objects.ObjectMissing: it is not held here, or no longer: its facts are not usable.
         """
         with self._lock:
             if sha256 not in self._held:
                 raise objects.ObjectMissing(f"object {sha256[:12]} is not held here")
-        return self._tree.facts_of(sha256).block_map
+        try:
+            return self._tree.facts_of(sha256).block_map
+        except (objects.ObjectMissing, facts.BadFacts) as error:
+            self._lose(sha256)
+            raise objects.ObjectMissing(f"object {sha256[:12]} is set aside: {error}") from error
 
     def room_for(self, wanted: dict[str, int]) -> space.Room:
         """Return the room that the missing ones of ``wanted`` (sha256 to bytes) need and have.
@@ -108,7 +120,7 @@ class Storage:
         )
         room = space.room(self.root, needed, self.reserve)
         if room.lacking:
-            self._empty_removed(0.0)
+            self._empty_removed(math.inf)
             room = space.room(self.root, needed, self.reserve)
         return room
 
@@ -156,18 +168,16 @@ class Storage:
         for sha256 in dropped:
             with self._lock:
                 self._held.pop(sha256, None)
-            target = self._removed / sha256
-            self._tree.move_out(sha256, target)
             # The grace counts from now; the file's own time is of no further use.
-            target.touch()
+            self._tree.move_out(sha256, self._removed / sha256)
         for occupied in list(self._tree.partials()):
             if occupied.sha256 not in wanted:
                 self._tree.remove_partial(occupied.sha256)
-        self._empty_removed(self._grace)
+        self._empty_removed(time.time() - self._grace)
         return dropped
 
-    def _empty_removed(self, grace: float) -> None:
-        oldest = time.time() - grace
-        for path in self._removed.iterdir():
-            if digests.is_sha256(path.name) and path.stat().st_mtime < oldest:
+    def _empty_removed(self, before: float) -> None:
+        """Delete what was removed before that moment, in seconds since the epoch."""
+        for path in list(self._removed.iterdir()):
+            if digests.is_sha256(path.name) and path.stat().st_mtime < before:
                 self._disk.remove(path)

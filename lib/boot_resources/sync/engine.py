@@ -9,7 +9,8 @@ import dataclasses
 import errno
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent import futures
 
 from boot_resources import errors, notices, units
@@ -109,6 +110,10 @@ class Engine:
                 self.progress.enter("source")
                 self._read_source()
             return self._bring(stop)
+        except OSError as error:
+            problem = self._about_disk(error)
+            self._board.state(SYNC, [problem])
+            return Outcome(failures=(problem.text,))
         finally:
             self.progress.enter("idle")
 
@@ -123,6 +128,8 @@ class Engine:
             self._board.state(SOURCE, [_notice("settings", error)])
             return
         if refreshed is None:
+            # Another region leads and says what it finds.
+            self._board.state(SOURCE, [])
             return
         if refreshed.brought_news:
             self._wrong.clear()
@@ -132,22 +139,45 @@ class Engine:
     def _bring(self, stop: threading.Event) -> Outcome:
         with self._catalog.read() as conn:
             wanted = holdings.wanted_objects(conn)
+            recorded = holdings.held(conn, self._region)
         held = self._store.held()
+        disagreements = self._agree(held, recorded)
         missing = [each for each in wanted if each.sha256 not in held]
         restored = self._restore(missing)
         missing = [each for each in missing if each.sha256 not in restored]
-        problems: list[notices.Notice] = []
-        outcome = Outcome(restored=len(restored))
         try:
             self._store.room_for({each.sha256: each.size for each in missing}).require()
         except space.NotEnoughSpace as error:
-            problems.append(_notice("space", error, notices.Severity.CRITICAL))
+            problems = [_notice("space", error, notices.Severity.CRITICAL)]
+            outcome = Outcome(failures=(str(error),))
         else:
-            brought, problems = self._fetch_all(missing, stop)
-            outcome = dataclasses.replace(brought, restored=len(restored))
-        self._board.state(SYNC, problems)
+            outcome, problems = self._fetch_all(missing, stop)
+        outcome = dataclasses.replace(outcome, restored=len(restored))
+        self._board.state(SYNC, disagreements + problems)
         self.progress.enter("tidying")
         return dataclasses.replace(outcome, dropped=self._tidy())
+
+    def _agree(
+        self, held: Mapping[str, facts.Proof], recorded: AbstractSet[str]
+    ) -> list[notices.Notice]:
+        """Make the catalog say what the disk holds, where an earlier pass could not.
+
+        Returns:
+            a notice for each object of which another prover found something else.
+        """
+        gone = recorded - held.keys()
+        if gone:
+            with self._catalog.write() as conn:
+                holdings.drop(conn, self._region, gone)
+                availability.refresh(conn)
+            self._offer_changed()
+        problems = []
+        for sha256 in held.keys() - recorded:
+            try:
+                self._hold(sha256, held[sha256])
+            except holdings.MapDisagreement as error:
+                problems.append(_notice(sha256[:12], error, notices.Severity.CRITICAL))
+        return problems
 
     def _restore(self, missing: Iterable[holdings.WantedObject]) -> set[str]:
         restored = set()
@@ -175,10 +205,11 @@ class Engine:
                 except errors.BootResourcesError as error:
                     problems.append(_about_object(wanted, error))
                 except OSError as error:
-                    stop_now = error.errno in (errno.ENOSPC, errno.EDQUOT)
                     problems.append(self._about_disk(error))
-                    if stop_now:
-                        pool.shutdown(wait=False, cancel_futures=True)
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                        # Not by shutting the pool down: nobody would say that they are done.
+                        for each in pending:
+                            each.cancel()
                 except futures.CancelledError:
                     continue
         if stop.is_set():
@@ -210,6 +241,7 @@ class Engine:
             self.progress.arrived(name, incoming.held_bytes, wanted.size, count)
 
         incoming = self._store.begin(wanted.sha256, wanted.size)
+        self.progress.arrived(name, incoming.held_bytes, wanted.size, 0)
         proved = False
         try:
             proof = upstream.fetch_object(self._store, self._fetcher, url, incoming, arrived, stop)

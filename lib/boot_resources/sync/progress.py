@@ -40,6 +40,7 @@ class Progress:
         self._lock = threading.Lock()
         self._now = Snapshot()
         self._began = time.monotonic()
+        self._came = 0
 
     def snapshot(self) -> Snapshot:
         """Return how far the pass is now."""
@@ -58,20 +59,28 @@ class Progress:
         """Note what the pass has to bring."""
         with self._lock:
             self._began = time.monotonic()
+            self._came = 0
             self._now = Snapshot("fetching", total=size, objects_total=objects)
 
     def arrived(self, name: str, here: int, size: int, more: int) -> None:
-        """Note that ``more`` bytes of an object came; now ``here`` of ``size`` are here."""
+        """Note that ``more`` bytes of an object came; now ``here`` of ``size`` are here.
+
+        What was here before the pass counts as done, and not for the rate.
+        """
         with self._lock:
             now = self._now
-            done = now.done + more
-            seconds = max(time.monotonic() - self._began, 1e-3)
+            before, _ = now.fetching.get(name, (0, size))
             now.fetching[name] = (here, size)
-            self._now = dataclasses.replace(now, done=done, rate=done / seconds)
+            self._came += more
+            seconds = max(time.monotonic() - self._began, 1e-3)
+            done = now.done + here - before
+            self._now = dataclasses.replace(now, done=done, rate=self._came / seconds)
 
     def ended(self, name: str, *, proved: bool) -> None:
-        """Note that an object is no longer under way."""
+        """Note that an object is no longer under way; only what is proved is done."""
         with self._lock:
-            self._now.fetching.pop(name, None)
-            count = self._now.objects_done + proved
-            self._now = dataclasses.replace(self._now, objects_done=count)
+            now = self._now
+            here, size = now.fetching.pop(name, (0, 0))
+            done = now.done - here + (size if proved else 0)
+            count = now.objects_done + proved
+            self._now = dataclasses.replace(now, done=done, objects_done=count)

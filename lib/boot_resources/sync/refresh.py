@@ -70,6 +70,9 @@ def refresh(catalog: database.Catalog, fetcher: fetch.Fetcher, region: str) -> R
         # Reading may have taken longer than the lease.
         if leases.acquire(conn, LEADER, region, LEASE_SECONDS) is None:
             return None
+        if sources.get_source(conn) != managed:
+            # Somebody set another source meanwhile; what the old one said must not guard it.
+            return None
         for document in found.documents:
             if document.accepted is not None:
                 documents.record(conn, managed.id, _remembered(document.path, document.accepted))

@@ -27,6 +27,10 @@ class UpstreamWrong(errors.BootResourcesError):
     """The source gives bytes that are not those that it signed."""
 
 
+class Mixed(errors.BootResourcesError):
+    """What came now and what came before do not make the object; it is fetched from its start."""
+
+
 class Stopped(errors.BootResourcesError):
     """The controller is stopping; what came so far is kept."""
 
@@ -43,6 +47,8 @@ def fetch_object(
 
     Raises:
         UpstreamWrong: the bytes are not those that were signed; nothing of them is kept.
+        Mixed: the same, where some of them came in an earlier call: the source may have mended
+            them since.
         source_failures.FetchError: the source cannot be reached or refuses; what came is kept.
         Stopped: ``stop`` was set.
         OSError: the disk refused.
@@ -54,11 +60,14 @@ def fetch_object(
         proof = store.publish(incoming)
     except partial.WrongObject as error:
         incoming.discard()
+        if resumed:
+            raise Mixed(
+                f"{url} is not what the source signed, or its first part was not: {error}",
+                "nothing of it is served; the next pass fetches it from its beginning",
+            ) from error
         raise UpstreamWrong(
             f"{url} is not what the source signed: {error}",
-            "nothing of it is served; it is fetched again after a restart of the transfer"
-            if resumed
-            else "tell whoever runs the source; it is fetched again when its documents change, "
+            "tell whoever runs the source; it is fetched again when its documents change, "
             "or with `boot-resources sync`",
         ) from error
     except OSError:

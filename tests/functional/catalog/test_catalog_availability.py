@@ -274,17 +274,22 @@ def test_the_last_of_regions_that_prove_at_once_makes_it_available(
 def test_two_regions_that_prove_the_last_of_it_in_each_others_absence_make_it_available(
     catalog: database.Catalog,
 ) -> None:
+    one, other = catalogs.proofs(NOBLE_1)
     with catalog.write() as conn:
         catalogs.join(conn, "region-0", "region-1")
         catalogs.offer(conn, NOBLE_1)
+        holdings.record(conn, "region-0", [one])
+        holdings.record(conn, "region-1", [other])
 
     def prove() -> None:
-        with catalog.write() as other:
-            catalogs.prove(other, "region-1", NOBLE_1)
+        with catalog.write() as conn:
+            holdings.record(conn, "region-1", [one])
+            availability.refresh(conn)
 
     with futures.ThreadPoolExecutor(1) as pool:
         with catalog.write() as conn:
-            catalogs.prove(conn, "region-0", NOBLE_1)
+            holdings.record(conn, "region-0", [other])
+            availability.refresh(conn)
             second = pool.submit(prove)
             # It must wait for this transaction; if it did not, this is time enough to show.
             futures.wait([second], timeout=1)

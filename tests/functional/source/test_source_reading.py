@@ -297,6 +297,10 @@ def test_a_lowered_guard_lets_one_document_in(feed: Feed) -> None:
     found = feed.read(lowered=frozenset({DOCUMENT}))
     assert outcomes(found) == [UNCHANGED, NEW, REFUSED]
     assert feed.accepted[DOCUMENT].updated == DATE - HOUR
+    # A server that compares dates would otherwise answer that nothing is newer.
+    asked = [r for r in feed.server.requests if r.path == f"/{DOCUMENT}"][-1]
+    assert "If-None-Match" not in asked.headers
+    assert "If-Modified-Since" not in asked.headers
 
 
 def test_a_frozen_source_is_listed_and_still_read(feed: Feed) -> None:
