@@ -34,9 +34,9 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def image(text: str, files: Mapping[str, str] | None = None, **said: object) -> (
-    planning.WantedImage
-):
+def image(
+    text: str, files: Mapping[str, str] | None = None, **said: object
+) -> planning.WantedImage:
     """Return an image of this name; ``files`` are texts by file name, by default two."""
     files = files if files is not None else {"boot-kernel": f"k {text}", "squashfs": f"s {text}"}
     items = tuple(
@@ -86,9 +86,7 @@ def proof(object_name: str, size: int) -> holdings.Proof:
     return holdings.Proof(object_name, size, sha256(f"map of {object_name}"))
 
 
-def prove(
-    conn: sa.Connection, region: str, *images: planning.WantedImage
-) -> availability.Changes:
+def prove(conn: sa.Connection, region: str, *images: planning.WantedImage) -> availability.Changes:
     """Have the region prove all objects of these images."""
     holdings.record(conn, region, proofs(*images))
     return availability.refresh(conn)

@@ -20,22 +20,21 @@ import re
 import socket
 import struct
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, Self
 
 from boot_resources import units
+from boot_resources.demo import origin
 from boot_resources.plane import messages, tls
 from boot_resources.rack import controller
-from boot_resources.service import local
 from boot_resources.settings import rack as rack_settings
 from boot_resources.store import blocks
-from support import plane_region
+from support import on_thread, plane_region
 
-PATIENCE = 30.0
-"""Seconds after which a story that is stuck fails."""
+PATIENCE = on_thread.PATIENCE
+wait_until = on_thread.wait_until
 Script = Callable[[str, int, bytes], bytes]
 """Given an object, a block's index and its bytes: what to send. It may wait, or raise ``Cut``."""
 
@@ -61,14 +60,6 @@ def map_of(content: bytes) -> blocks.BlockMap:
     return blocks.BlockMap(
         len(content), b"".join(hashlib.sha256(piece).digest() for piece in pieces)
     )
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Return once ``condition`` holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "the story is stuck"
-        time.sleep(0.005)
 
 
 class Gate:
@@ -216,38 +207,16 @@ class Region(plane_region.PlaneRegion):
             self.sent[sha256] += len(data)
 
 
-class Rack:
-    """The real rack controller, on a thread of its own; it can be stopped and started again."""
+class Rack(on_thread.OnThread):
+    """The real rack controller; it can be stopped and started again."""
 
     def __init__(self, settings: rack_settings.RackSettings) -> None:
+        super().__init__("rack", settings.control.socket)
         self.settings = settings
         self.port = settings.http.port
-        self.local = local.Controller("rack", settings.control.socket)
 
-    def start(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            errors.BootResourcesError: it refused to start.
-        """
-        self._ended = futures.Future[None]()
-        self._thread = threading.Thread(target=self._run, name="rack")
-        self._thread.start()
-        wait_until(lambda: self._ended.done() or self._answers())
-        if self._ended.done():
-            self._thread.join()
-            self._ended.result()
-
-    def stop(self) -> None:
-        """Stop it as SIGTERM does."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-        self._ended.result()
-
-    def status(self) -> dict[str, Any]:
-        """Return what ``boot-resources status`` shows."""
-        return self.local.get("/status")
+    async def serve(self, stop: asyncio.Event) -> None:
+        await controller.RackController(self.settings).run(stop)
 
     def cache(self) -> dict[str, Any]:
         """Return what ``boot-resources cache status`` shows."""
@@ -265,25 +234,6 @@ class Rack:
     def wait_until_whole(self, content: bytes) -> None:
         """Wait until these bytes are a whole object of the cache."""
         wait_until(lambda: self.holds(content))
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(local.Unreachable):
-            self.status()
-            return True
-        return False
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._ended.set_exception(error)
-        else:
-            self._ended.set_result(None)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        await controller.RackController(self.settings).run(self._stop)
 
 
 class Cloud:
@@ -307,20 +257,38 @@ class Cloud:
             region.offer(*images)
         return region
 
-    def rack(self, *regions: Region, size: int = 64 * units.MIB, name: str = "rack-0") -> Rack:
-        """Start a rack of these regions; it knows what they list. ``size`` bounds its cache."""
+    def rack(
+        self,
+        *regions: Region,
+        size: int = 64 * units.MIB,
+        name: str = "rack-0",
+        known: bool = True,
+    ) -> Rack:
+        """Start a rack of these regions.
+
+        Args:
+            regions: in the order in which they stand in its settings.
+            size: bound of its cache, bytes.
+            name: one of the same name uses the same cache.
+            known: wait until it knows what the regions list.
+        """
         rack = self.idle_rack(*regions, size=size, name=name)
         rack.start()
         self._stack.callback(rack.stop)
-        rack.wait_for_epoch(max(region.images["epoch"] for region in regions if not region.down))
+        if known:
+            rack.wait_for_epoch(max(region.images["epoch"] for region in regions))
         return rack
+
+    def cache_of(self, rack: Rack) -> pathlib.Path:
+        """Return the directory of a rack's cache."""
+        return rack.settings.cache.path
 
     def idle_rack(
         self, *regions: Region, size: int = 64 * units.MIB, name: str = "rack-0"
     ) -> Rack:
         """Return a rack that is not started; one of the same name uses the same cache."""
         identity = self.members.rack(name)
-        http_port, metrics_port = free_ports(2)
+        http_port, metrics_port = on_thread.free_ports(2)
         plane = {
             "certificate": identity.certificate,
             "key": identity.key,
@@ -338,15 +306,6 @@ class Cloud:
             "control": {"socket": self.directory / f"{name}.sock"},
         }
         return Rack(rack_settings.RackSettings.model_validate(values))
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,6 +341,13 @@ class Machine:
     def __init__(self, rack: Rack | int) -> None:
         port = rack if isinstance(rack, int) else rack.port
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+    @property
+    def local_port(self) -> int:
+        """The port of this end: another one is another connection."""
+        assert self._connection.sock is not None
+        port: int = self._connection.sock.getsockname()[1]
+        return port
 
     def ask(
         self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
@@ -481,3 +447,8 @@ class SpaceWatch:
 def document(got: Got) -> Any:
     """Return the JSON of an answer."""
     return json.loads(got.body)
+
+
+def refuse(_: origin.Request) -> origin.Reply:
+    """Answer as a source that is out of order: a hook for ``demo.origin``."""
+    return origin.Reply(404, {"Content-Length": "0"})

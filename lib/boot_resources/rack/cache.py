@@ -159,6 +159,7 @@ class Cache:
                 await asyncio.to_thread(self._tree.remove, victim)
                 await asyncio.to_thread(self._tree.remove_partial, victim)
                 self._forget(victim)
+                self._evictions += 1
             self._entries[sha256] = Entry(there + needed, whole=False)
             self._recency.touch(sha256)
         try:

@@ -67,18 +67,20 @@ class RackController:
         settings = self._settings
         registry = prometheus_client.CollectorRegistry()
         registry.register(_Metrics(self))
-        machine_port = ports.listen(settings.http.listen, settings.http.port, "http.port")
-        metrics_port = ports.listen(settings.metrics.listen, settings.metrics.port, "metrics.port")
-        control_socket = control.listen(settings.control.socket)
-        # Only now: while another rack runs with these settings, the cache is that one's.
-        self._cache.start()
-        apps = (
-            (self._machines.application(), machine_port),
-            (monitoring.application(registry, self.health), metrics_port),
-            (self._control(), control_socket),
-        )
+        http, metrics = settings.http, settings.metrics
         async with contextlib.AsyncExitStack() as stack:
-            for app, listening in apps:
+            machine_port = stack.enter_context(ports.listen(http.listen, http.port, "http.port"))
+            metrics_port = stack.enter_context(
+                ports.listen(metrics.listen, metrics.port, "metrics.port")
+            )
+            control_socket = stack.enter_context(control.listen(settings.control.socket))
+            # Only now: while another rack runs with these settings, the cache is that one's.
+            self._cache.start()
+            for app, listening in (
+                (self._machines.application(), machine_port),
+                (monitoring.application(registry, self.health), metrics_port),
+                (self._control(), control_socket),
+            ):
                 runner = await lifecycle.runner_for(app)
                 site = lifecycle.site_on(runner, listening)
                 await stack.enter_async_context(lifecycle.serving(runner, site))

@@ -53,12 +53,16 @@ class Table:
         """Return the table of a list, in which the newest version of a name comes first."""
         files: dict[Path, messages.AvailableItem] = {}
         newest: dict[Path, Path] = {}
+        newest_version: dict[Path, str] = {}
         for image in listed.images:
             name = (image.os, image.arch, image.subarch, image.release, image.label)
+            version = newest_version.setdefault(name, image.version)
             for item in image.items:
                 path = (*name, image.version, item.filename)
                 files[path] = item
-                newest.setdefault((*name, item.filename), path)
+                # A file that only an older version has is not part of the newest one.
+                if image.version == version:
+                    newest[*name, item.filename] = path
         return cls(listed, files, newest, {item.sha256: item for item in files.values()})
 
     def find(self, path: Path) -> messages.AvailableItem | Redirect | None:
@@ -120,18 +124,21 @@ class Names:
 
     def _follow(self) -> None:
         turn = 0
+        confirmed = False
         while not self._stopping.is_set():
             client = self._clients[turn % len(self._clients)]
             try:
                 # The first answer of a region comes at once, so that we know that it is there.
-                since = self.table.listed.epoch if self.table.listed.cluster else None
-                listed = client.images(since, _POLL_SECONDS if self.updated else 0)
+                since = self.table.listed.epoch if self.known else None
+                listed = client.images(since, _POLL_SECONDS if confirmed else 0)
+                confirmed = True
                 if listed is not None:
                     self._replace(listed)
                 self.updated = time.monotonic()
                 self._board.state("names", [])
             except errors.BootResourcesError as error:
                 turn += 1
+                confirmed = False
                 self._board.state("names", [self._unreachable(error)])
                 self._stopping.wait(_RETRY_SECONDS)
             except OSError as error:

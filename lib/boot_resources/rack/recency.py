@@ -86,7 +86,10 @@ class Recency:
 
     def close(self) -> None:
         """Make the order durable and give the descriptor back."""
-        self.sync()
+        try:
+            self.sync()
+        except OSError as error:
+            logger.warning("the order of use could not be made durable: %s", error)
         os.close(self._fd)
 
     def _rewrite(self) -> None:

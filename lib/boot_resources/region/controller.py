@@ -110,12 +110,15 @@ class RegionController:
             errors.BootResourcesError: a port or the control socket is taken.
         """
         settings = self.settings
+        plane, metrics = settings.plane, settings.metrics
         registry = prometheus_client.CollectorRegistry()
         registry.register(_Metrics(self))
-        plane_port = ports.listen(settings.plane.listen, settings.plane.port, "plane.port")
-        metrics_port = ports.listen(settings.metrics.listen, settings.metrics.port, "metrics.port")
-        control_socket = control.listen(settings.control.socket)
         async with contextlib.AsyncExitStack() as stack:
+            plane_port = stack.enter_context(ports.listen(plane.listen, plane.port, "plane.port"))
+            metrics_port = stack.enter_context(
+                ports.listen(metrics.listen, metrics.port, "metrics.port")
+            )
+            control_socket = stack.enter_context(control.listen(settings.control.socket))
             for app, listening, options in (
                 (self.port.application(), plane_port, {"ssl_context": self._tls}),
                 (monitoring.application(registry, self.health), metrics_port, {}),

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT = 60.0
 """Seconds for which a long poll may wait."""
 _WATCH_SECONDS = 1.0
+_ROLE = web.RequestKey("role", members.Role)
 _ROLES = (members.Role.REGION, members.Role.RACK, members.Role.OPERATOR)
 
 
@@ -100,7 +101,7 @@ class PlanePort:
             return web.json_response({"error": str(error), "cure": error.cure}, status=403)
         if transport is not None:
             self._open[transport] = certificate
-        request["role"] = member.role
+        request[_ROLE] = member.role
         return await handler(request)
 
     async def _images(self, request: web.Request) -> web.StreamResponse:
@@ -137,7 +138,7 @@ class PlanePort:
             except sending.ClientGone as error:
                 logger.debug("a member went away: %s", error)
             finally:
-                self.served[request["role"]] += outlet.sent
+                self.served[request[_ROLE]] += outlet.sent
             return response
 
     async def _block_map(self, request: web.Request) -> web.StreamResponse:

@@ -70,7 +70,7 @@ def _matches(condition: str | None, tag: str) -> bool:
     if condition is None:
         return False
     tags = [part.strip().removeprefix("W/") for part in condition.split(",")]
-    return tag in tags or "*" in tags
+    return tag in tags or condition.strip() == "*"
 
 
 def _is_valid(first: str, last: str) -> bool:

@@ -7,9 +7,12 @@ where it is, they are read a block at a time in a worker thread.
 import asyncio
 import os
 import socket
+from typing import NoReturn
 
 from aiohttp import web
 
+_LOST = (ConnectionError, TimeoutError, RuntimeError)
+"""How a lost connection shows; as a ``TimeoutError`` where the other end went silent."""
 _CHUNK = 1024 * 1024
 _AT_ONCE = 1024 * 1024
 """Bytes that one machine may get in one turn of the event loop, however fast it reads."""
@@ -51,7 +54,7 @@ class Outlet:
         """
         try:
             await self._response.write(chunk)
-        except (ConnectionError, RuntimeError) as error:
+        except _LOST as error:
             raise ClientGone(str(error)) from error
         self.sent += len(chunk)
 
@@ -59,7 +62,8 @@ class Outlet:
         """Send the bytes [start, stop) of a file.
 
         Raises:
-            ClientGone: the connection is lost.
+            ClientGone: the connection is lost. Where the file ends before ``stop`` it is cut:
+                whatever came next on it would be taken for the rest of the file.
         """
         if self._request.secure:
             await self._read_and_send(fd, start, stop)
@@ -71,10 +75,12 @@ class Outlet:
             at = _send_what_fits(transport, fd, start, min(stop, start + _AT_ONCE))
             if at < stop:
                 loop = asyncio.get_running_loop()
-                await loop.sendfile(transport, _Descriptor(fd), at, stop - at)  # type: ignore[arg-type]
-        except (ConnectionError, RuntimeError) as error:
+                at += await loop.sendfile(transport, _Descriptor(fd), at, stop - at)  # type: ignore[arg-type]
+        except _LOST as error:
             raise ClientGone(str(error)) from error
-        self.sent += stop - start
+        self.sent += at - start
+        if at < stop:
+            self._cut_short()
 
     async def end(self) -> None:
         """Finish the response; the connection may then carry another request.
@@ -84,7 +90,7 @@ class Outlet:
         """
         try:
             await self._response.write_eof()
-        except (ConnectionError, RuntimeError) as error:
+        except _LOST as error:
             raise ClientGone(str(error)) from error
 
     def abort(self) -> None:
@@ -99,9 +105,13 @@ class Outlet:
                 None, os.pread, fd, min(_CHUNK, stop - start), start
             )
             if not chunk:
-                raise ClientGone("the file ended early")
+                self._cut_short()
             await self.data(chunk)
             start += len(chunk)
+
+    def _cut_short(self) -> NoReturn:
+        self.abort()
+        raise ClientGone("the file ended early, so the connection was cut")
 
 
 def _send_what_fits(transport: asyncio.Transport, fd: int, start: int, stop: int) -> int:

@@ -112,5 +112,5 @@ class Facts:
                 stamp=Stamp(block_map.size, head["mtime_ns"], head["inode"]),
                 proved=datetime.datetime.fromisoformat(head["proved"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, blocks.BadBlockMap) as error:
             raise BadFacts(f"the facts about an object are damaged: {error}") from error

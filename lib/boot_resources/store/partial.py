@@ -16,11 +16,14 @@ import hashlib
 import os
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from boot_resources import errors
 from boot_resources.store import blocks, journal
 from boot_resources.store import disk as disks
+
+
+Buffer = bytes | bytearray | memoryview
 
 
 class WrongBlock(errors.BootResourcesError):
@@ -126,7 +129,7 @@ class Partial:
         length = blocks.block_length(index, self.size)
         return os.pread(self.fd, length, blocks.block_start(index))
 
-    def write(self, index: int, data: bytes | bytearray | memoryview) -> None:
+    def write(self, index: int, data: Buffer) -> None:
         """Check, write and record block ``index``. A block that is here may be written again.
 
         Raises:
@@ -149,8 +152,13 @@ class Partial:
                 self._journal.append(index, digest)
                 self._held += 1
             self._digests[index] = digest
-        if index == self._hashed:
-            self._hash_on(index, data)
+        # One thread at a time carries the hash on; the others need not wait for it, because
+        # `prove` carries it to the end.
+        if self._proof_lock.acquire(blocking=False):
+            try:
+                self._hash_on({index: data})
+            finally:
+                self._proof_lock.release()
 
     def _forget(self, index: int) -> None:
         """Take back a block that is here and is about to get other bytes."""
@@ -162,17 +170,12 @@ class Partial:
                 self._whole = hashlib.sha256()
                 self._hashed = 0
 
-    def _hash_on(self, index: int, data: bytes | bytearray | memoryview) -> None:
-        # One thread at a time carries the hash on; the others need not wait for it, because
-        # `prove` carries it to the end.
-        if not self._proof_lock.acquire(blocking=False):
-            return
-        try:
-            if index == self._hashed:
-                self._whole.update(data)
-                self._hashed += 1
-        finally:
-            self._proof_lock.release()
+    def _hash_on(self, at_hand: Mapping[int, Buffer]) -> None:
+        """Hash in order as far as there is no gap; blocks that came ahead are read back."""
+        while self._hashed < len(self._digests) and self._hashed in self:
+            index = self._hashed
+            self._whole.update(at_hand[index] if index in at_hand else self.read(index))
+            self._hashed += 1
 
     def prove(self) -> blocks.BlockMap:
         """Hash all bytes in order, and return the block map of the proved object.
@@ -181,9 +184,7 @@ class Partial:
             WrongObject: a block is missing, or the bytes are not the object's; nothing is removed.
         """
         with self._proof_lock:
-            while self._hashed < len(self._digests) and self._hashed in self:
-                self._whole.update(self.read(self._hashed))
-                self._hashed += 1
+            self._hash_on({})
             if self._hashed < len(self._digests):
                 raise WrongObject(f"object {self.sha256[:12]} lacks block {self._hashed}")
             found = self._whole.hexdigest()

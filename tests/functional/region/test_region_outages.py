@@ -1,0 +1,129 @@
+"""A region whose catalog or source is gone goes on serving what is available."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boot_resources import errors
+from boot_resources.store import identity
+from support import cloud, postgres, real_region
+
+World = real_region.World
+
+
+def everything_is_served(world: World) -> bool:
+    with world.member() as member:
+        listed = cloud.document(member.get("/v1/images"))["images"]
+        items = [item for image in listed for item in image["items"]]
+        assert {item["sha256"] for item in items} == set(world.objects)
+        return all(
+            member.get(f"/v1/objects/{sha256}").body == content
+            for sha256, content in world.objects.items()
+        )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """Give a PostgreSQL server that a test may stop; it runs again afterwards."""
+    with postgres.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def clustered(tmp_path: Path, server: postgres.Server) -> Iterator[World]:
+    """Give a world whose catalog lies on ``server``."""
+    with real_region.begin(tmp_path, server.url(server.create_database())) as world:
+        yield world
+
+
+@contextlib.contextmanager
+def stopped(server: postgres.Server) -> Iterator[None]:
+    """Stop the server for the length of the block."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+def test_with_the_catalog_down_serving_goes_on_even_after_a_restart(
+    clustered: World, server: postgres.Server
+) -> None:
+    region = clustered.region
+    with stopped(server):
+        assert everything_is_served(clustered)
+        assert region.status()["source"] is None
+        region.stop()
+        region.start()
+        assert everything_is_served(clustered)
+        cloud.wait_until(lambda: region.status()["notices"])
+        (notice,) = region.status()["notices"]
+        assert notice["severity"] == "critical"
+        assert "what is available goes on being served" in notice["text"]
+    cloud.wait_until(lambda: not region.status()["notices"])
+    clustered.publish()
+    assert region.sync()["last_outcome"]["objects"] > 0
+
+
+def test_before_any_list_members_are_told_to_wait(
+    clustered: World, server: postgres.Server
+) -> None:
+    region = clustered.region
+    region.stop()
+    (region.store / "available.json").unlink()
+    with stopped(server):
+        region.start()
+        with clustered.member() as member:
+            assert member.get("/v1/images").status == 503
+            assert member.get("/v1/images?wait=0.05").status == 503
+            assert cloud.document(member.get("/v1/health"))["serving"] is False
+    with clustered.member() as member:
+        assert member.get("/v1/images?wait=60").status == 200
+
+
+def test_an_object_lost_while_the_catalog_is_down_is_made_good_afterwards(
+    clustered: World, server: postgres.Server
+) -> None:
+    sha256, content = next(iter(clustered.objects.items()))
+    with clustered.member() as member:
+        with stopped(server):
+            (clustered.region.store / "objects" / sha256).write_bytes(b"something else")
+            assert member.get(f"/v1/objects/{sha256}").status == 404
+        cloud.wait_until(lambda: member.get(f"/v1/objects/{sha256}").status == 200)
+        assert member.get(f"/v1/objects/{sha256}").body == content
+
+
+def test_with_the_source_down_a_sync_says_so_and_serving_goes_on(own_world: World) -> None:
+    own_world.origin.on_request = cloud.refuse
+    ended = own_world.region.sync()
+    (notice,) = [each for each in ended["notices"] if each["scope"] == "source"]
+    assert notice["severity"] == "warning"
+    assert everything_is_served(own_world)
+    own_world.origin.on_request = None
+    assert own_world.region.sync()["notices"] == []
+
+
+def test_a_store_of_another_cluster_is_refused_and_left_alone(
+    own_world: World, tmp_path: Path
+) -> None:
+    region = own_world.region
+    region.stop()
+    for file in tmp_path.glob("catalog.db*"):
+        file.unlink()
+    before = sorted(path.name for path in region.store.rglob("*"))
+    with pytest.raises(identity.ForeignDirectory, match="belongs to cluster") as refused:
+        region.run()
+    assert "catalog.url" in refused.value.cure
+    assert sorted(path.name for path in region.store.rglob("*")) == before
+    shutil.rmtree(region.store)
+    region.start()
+    region.wait_for_images(1)
+
+
+def test_a_second_region_on_the_same_port_is_refused(own_world: World) -> None:
+    with pytest.raises(errors.BootResourcesError, match=r"taken by|another controller is running"):
+        real_region.RealRegion(own_world.region.settings).run()
+    assert everything_is_served(own_world)

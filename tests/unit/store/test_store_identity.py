@@ -1,0 +1,111 @@
+"""Whose directory is this? What is not ours is refused, and nothing in it is touched."""
+
+import errno
+import json
+import pathlib
+
+import pytest
+
+from boot_resources.store import disk, identity
+from support import disks
+
+OURS = identity.store_of("cluster-a")
+
+
+def content(root: pathlib.Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): b"" if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+    }
+
+
+def refusal(root: pathlib.Path, mark: identity.Mark = OURS) -> identity.ForeignDirectory:
+    before = content(root)
+    with pytest.raises(identity.ForeignDirectory) as caught:
+        identity.establish(root, mark, disk.Disk())
+    assert content(root) == before
+    assert caught.value.cure
+    return caught.value
+
+
+def test_an_empty_directory_becomes_ours_and_stays_so(tmp_path: pathlib.Path) -> None:
+    root = tmp_path / "a" / "store"
+    identity.establish(root, OURS, disk.Disk())
+    written = (root / "store.json").read_bytes()
+    identity.establish(root, OURS, disk.Disk())
+    assert (root / "store.json").read_bytes() == written
+    assert json.loads(written)["owner"] == "cluster-a"
+    assert identity.recorded_owner(root) == "cluster-a"
+
+
+def test_the_top_of_a_file_system_is_as_good_as_empty(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    identity.establish(tmp_path, OURS, disk.Disk())
+    assert identity.recorded_owner(tmp_path) == "cluster-a"
+    assert (tmp_path / "lost+found").is_dir()
+
+
+def test_a_store_of_another_cluster_is_refused(tmp_path: pathlib.Path) -> None:
+    identity.establish(tmp_path, identity.store_of("cluster-b"), disk.Disk())
+    error = refusal(tmp_path)
+    assert "belongs to cluster cluster-b, the catalog to cluster-a" in str(error)
+    assert "catalog.url" in error.cure
+
+
+def test_a_directory_with_content_and_no_mark_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"a cat")
+    assert "has content and no store.json" in str(refusal(tmp_path))
+
+
+def test_an_image_storage_of_maas_is_refused(tmp_path: pathlib.Path) -> None:
+    for name in ("bootloaders", "custom", "0" * 64, "1" * 64):
+        (tmp_path / name).mkdir()
+    error = refusal(tmp_path)
+    assert ", ..." in str(error)
+    assert "storage.path" in error.cure
+
+
+def test_a_store_is_no_cache_and_a_cache_no_store(tmp_path: pathlib.Path) -> None:
+    identity.establish(tmp_path / "store", OURS, disk.Disk())
+    assert "cache.path" in refusal(tmp_path / "store", identity.CACHE).cure
+    identity.establish(tmp_path / "cache", identity.CACHE, disk.Disk())
+    refusal(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("mark", ["", "{", "[]", "5", "{}", '{"format": 1}', "\xff"])
+def test_a_mark_that_cannot_be_read_is_refused(tmp_path: pathlib.Path, mark: str) -> None:
+    (tmp_path / "store.json").write_text(mark, encoding="latin-1")
+    assert "cannot be read" in str(refusal(tmp_path))
+    assert identity.recorded_owner(tmp_path) is None
+
+
+def test_a_store_of_a_later_format_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "store.json").write_text('{"format": 2, "owner": "cluster-a"}')
+    error = refusal(tmp_path)
+    assert "has format 2; this version reads 1" in str(error)
+    assert "install the version" in error.cure
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(identity.ForeignDirectory, match="cannot be used as a store: File exists"):
+        identity.establish(tmp_path / "store", OURS, disk.Disk())
+
+
+def test_whichever_call_fails_it_is_refused_and_can_be_tried_again(tmp_path: pathlib.Path) -> None:
+    for nth in range(6):
+        root = tmp_path / str(nth)
+        with pytest.raises(identity.ForeignDirectory, match="No space left on device"):
+            identity.establish(root, OURS, disks.Refusing(nth, errno.ENOSPC))
+        identity.establish(root, OURS, disk.Disk())
+    identity.establish(tmp_path / "6", OURS, disks.Refusing(6, errno.ENOSPC))
+
+
+def test_wherever_its_making_is_interrupted_it_can_be_begun_again(tmp_path: pathlib.Path) -> None:
+    for nth in range(6):
+        root = tmp_path / str(nth)
+        with pytest.raises(disks.PowerCut):
+            identity.establish(root, OURS, disks.Dying(nth))
+        identity.establish(root, OURS, disk.Disk())
+        assert identity.recorded_owner(root) == "cluster-a"
