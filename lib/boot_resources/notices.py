@@ -69,10 +69,13 @@ class NoticeBoard:
     """The notices of one unit, in memory: they can be raised with the disk full and no database.
 
     Safe to use from several threads.
+
+    Attributes:
+        unit: whose board it is.
     """
 
     def __init__(self, unit: str) -> None:
-        self._unit = unit
+        self.unit = unit
         self._lock = threading.Lock()
         self._standing: dict[tuple[str, str], Standing] = {}
 
@@ -89,7 +92,7 @@ class NoticeBoard:
             for place, notice in stated.items():
                 before = self._standing.get(place)
                 since = before.since if before else now
-                self._standing[place] = Standing(scope, self._unit, notice, since)
+                self._standing[place] = Standing(scope, self.unit, notice, since)
 
     def standing(self) -> list[Standing]:
         """Return what stands, the worst first, then the oldest."""

@@ -239,9 +239,11 @@ class Rack(on_thread.OnThread):
 class Cloud:
     """Regions and racks below one directory; a context manager that ends them all."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(
+        self, directory: pathlib.Path, members: plane_region.Cluster | None = None
+    ) -> None:
         self.directory = directory
-        self.members = plane_region.Cluster(directory / "cluster")
+        self.members = members or plane_region.Cluster(directory / "cluster")
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -272,21 +274,29 @@ class Cloud:
             name: one of the same name uses the same cache.
             known: wait until it knows what the regions list.
         """
-        rack = self.idle_rack(*regions, size=size, name=name)
-        rack.start()
-        self._stack.callback(rack.stop)
+        rack = self.rack_of([region.address for region in regions], size=size, name=name)
         if known:
             rack.wait_for_epoch(max(region.images["epoch"] for region in regions))
+        return rack
+
+    def rack_of(
+        self, addresses: Sequence[str], size: int = 64 * units.MIB, name: str = "rack-0"
+    ) -> Rack:
+        """Start a rack of the regions at these addresses."""
+        rack = self._rack(addresses, size, name)
+        rack.start()
+        self._stack.callback(rack.stop)
         return rack
 
     def cache_of(self, rack: Rack) -> pathlib.Path:
         """Return the directory of a rack's cache."""
         return rack.settings.cache.path
 
-    def idle_rack(
-        self, *regions: Region, size: int = 64 * units.MIB, name: str = "rack-0"
-    ) -> Rack:
-        """Return a rack that is not started; one of the same name uses the same cache."""
+    def idle_rack(self, *regions: Region) -> Rack:
+        """Return a rack that is not started."""
+        return self._rack([region.address for region in regions], 64 * units.MIB, "rack-0")
+
+    def _rack(self, addresses: Sequence[str], size: int, name: str) -> Rack:
         identity = self.members.rack(name)
         http_port, metrics_port = on_thread.free_ports(2)
         plane = {
@@ -298,7 +308,7 @@ class Cloud:
         values = {
             "controller": "rack",
             "name": name,
-            "regions": tuple(region.address for region in regions),
+            "regions": tuple(addresses),
             "cache": {"path": self.directory / f"{name}-cache", "size": size},
             "http": {"listen": "127.0.0.1", "port": http_port},
             "metrics": {"port": metrics_port},

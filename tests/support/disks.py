@@ -83,15 +83,35 @@ class Refusing(WatchedDisk):
 
     def __init__(self, nth: int, number: int = errno.EIO) -> None:
         super().__init__(self._count)
-        self._left = nth
+        self.fail_at(nth)
         self._number = number
         self.failed = False
+
+    def fail_at(self, nth: int) -> None:
+        """Count anew from here."""
+        self._left = nth
 
     def _count(self, call: str, path: pathlib.Path) -> None:
         self._left -= 1
         if self._left == -1:
             self.failed = True
             raise OSError(self._number, os.strerror(self._number), str(path))
+
+
+class Full(WatchedDisk):
+    """A disk without space for another file.
+
+    Attributes:
+        full: whether it is; it can be changed at any time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._refuse)
+        self.full = False
+
+    def _refuse(self, call: str, path: pathlib.Path) -> None:
+        if self.full and call == "create":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 class ReadOnly(WatchedDisk):

@@ -177,11 +177,14 @@ def begin(
     with signed_source.small_cloud(directory / "source", SIZE) as source:
         with origin.Origin(source.directory) as served:
             cluster = plane_region.Cluster(directory / "cluster")
-            chosen = settings(directory, cluster, served.url, source.keyring, url)
+            chosen = settings(
+                directory, cluster, served.url, source.keyring, url, declared=declared
+            )
             region = RealRegion(chosen)
             region.start()
             try:
-                region.wait_for_images(len({(t.os, t.subarch, t.release) for t in source.truth}))
+                images = {(t.os, t.subarch, t.release) for t in source.truth}
+                region.wait_for_images(len(images) if declared else 0)
                 objects = objects_of(source)
                 yield World(source, served, cluster, region, objects)
             finally:

@@ -176,14 +176,16 @@ def _still_selected(
 ) -> StillSelected:
     if bootloader_type is not None:
         return StillSelected(f"{name} is a bootloader, and those are always wanted")
-    picking = ", ".join(
-        str(each)
+    picking = {
+        f"{each.os!r} {each.release!r}"
         for each in sources.list_selections(conn)
         if each.os in ("*", name.product.os) and each.release in ("*", name.product.release)
-    )
+    }
+    if not picking:
+        return StillSelected(f"{name} is wanted until the next sync", "run boot-resources sync")
     return StillSelected(
-        f"{name} is wanted by the selection {picking or 'that its source last had'}",
-        f"remove the selection first: 'boot-resources selections remove {picking}'",
+        f"{name} is selected",
+        " and ".join(f"boot-resources selections remove {each}" for each in sorted(picking)),
     )
 
 

@@ -9,14 +9,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import rich.progress
 
 from boot_resources import errors, units
 from boot_resources.cli import output
-from boot_resources.demo import play, site
+
+if TYPE_CHECKING:
+    from boot_resources.demo import site
 
 
 class _Size(click.ParamType[int]):
@@ -99,6 +101,8 @@ def command(
     Everything listens on loopback. Bytes are counted at the source and at the machines, hashes are
     taken at the machines; the product's own ledger has to say the same, or the status is 4.
     """
+    from boot_resources.demo import play
+
     _check(source, keyring, selections)
     if keep and as_json:
         raise click.UsageError("--keep talks to people; it does not go with --json")
@@ -204,7 +208,7 @@ def _audience(*, quiet: bool) -> Iterator[_Audience]:
         yield _Audience(bars, quiet=False)
 
 
-def _wait(cloud: site.Site) -> None:
+def _wait(cloud: "site.Site") -> None:
     command = f"{sys.executable} -m boot_resources"
     region, rack = cloud.settings("region"), cloud.settings("rack")
     click.echo(

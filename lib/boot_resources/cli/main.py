@@ -28,6 +28,8 @@ _GROUPS = {
     "verify": ("verify", "command"),
 }
 _INTERRUPTED = 130
+_REGION_PACKAGES = frozenset({"alembic", "gnupg", "psycopg", "sqlalchemy", "uvloop"})
+"""What an installation for a rack does not have."""
 
 
 class _LazyGroup(click.Group):
@@ -75,10 +77,18 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`).
-        sys.stderr.close()
-        sys.exit(errors.EXIT_OK)
+    except ModuleNotFoundError as error:
+        if error.name not in _REGION_PACKAGES:
+            raise
+        _refuse(_needs_the_region(error.name))
+        sys.exit(errors.EXIT_FAILED)
+
+
+def _needs_the_region(package: str | None) -> errors.BootResourcesError:
+    return errors.BootResourcesError(
+        f"this installation is for a rack: the package {package} is not here",
+        "install for a region: pip install 'boot-resources[region]'",
+    )
 
 
 def _show_usage(error: click.ClickException) -> None:

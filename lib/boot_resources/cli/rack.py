@@ -36,9 +36,14 @@ def run(settings: pathlib.Path | None) -> None:
 @controllers.settings_option
 @output.as_json
 def check(settings: pathlib.Path | None, as_json: bool) -> None:
-    """Check the settings file and everything that it names; start nothing."""
+    """Check the settings file and the certificates that it names; start nothing."""
+    from boot_resources.plane import members, tls
+
     path = settings or files.default_path("rack")
     loaded = files.load_rack(path)
+    plane = loaded.plane
+    tls.client_context(tls.Identity(plane.certificate, plane.key, plane.authority))
+    members.load(plane.members)
     if as_json:
         output.document({"settings": str(path), "controller": "rack", "name": loaded.name})
     else:

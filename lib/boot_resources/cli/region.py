@@ -38,9 +38,18 @@ def run(settings: pathlib.Path | None) -> None:
 @controllers.settings_option
 @output.as_json
 def check(settings: pathlib.Path | None, as_json: bool) -> None:
-    """Check the settings file and everything that it names; start nothing."""
+    """Check the settings file, the certificates and keys that it names; start nothing."""
+    from boot_resources.plane import members, tls
+    from boot_resources.source import keyring
+
     path = settings or files.default_path("region")
     loaded = files.load_region(path)
+    plane = loaded.plane
+    tls.server_context(tls.Identity(plane.certificate, plane.key, plane.authority))
+    members.load(plane.members)
+    keys = loaded.source.keyring_bytes() if loaded.source is not None else None
+    if keys is not None:
+        keyring.Keyring(keys)
     if as_json:
         output.document({"settings": str(path), "controller": "region", "name": loaded.name})
     else:

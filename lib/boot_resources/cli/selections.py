@@ -52,10 +52,7 @@ def add(
     labels: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Select OS RELEASE ("*" matches everything); a sync follows.
-
-    A selection of the same OS and RELEASE is replaced.
-    """
+    """Select OS RELEASE as well ("*" matches everything); a sync follows."""
     done = controller.post(
         "/selections/add",
         os=os,
@@ -76,7 +73,7 @@ def add(
 @controllers.talks_to("region")
 @output.as_json
 def remove(controller: local.Controller, os: str, release: str, as_json: bool) -> None:
-    """Take the selection of OS RELEASE back; its images go."""
+    """Take every selection of OS RELEASE back; images that nothing else selects go."""
     done = controller.post("/selections/remove", os=os, release=release)
     if as_json:
         output.document(done)

@@ -57,6 +57,8 @@ def set_source(
     as_json: bool,
 ) -> None:
     """Make URL the boot source, unless the settings file declares one; a sync follows."""
+    if keyring is not None and allow_unsigned:
+        raise click.UsageError("--keyring and --allow-unsigned exclude each other")
     if keyring is None and not allow_unsigned:
         raise errors.SettingsError(
             "a source needs the keyring that signs it",
@@ -86,6 +88,24 @@ def check(ctx: click.Context, controller: local.Controller, as_json: bool) -> No
         _say(found)
     bad = any(each["error"] for each in found["documents"])
     ctx.exit(errors.EXIT_DAMAGED if bad else errors.EXIT_OK)
+
+
+@group.command("accept-older")
+@click.option("--document", required=True, help="The document's path, as `sources show` lists it.")
+@click.option("--reason", required=True, help="Why; it is logged and kept until it is used.")
+@controllers.talks_to("region")
+@output.as_json
+def accept_older(controller: local.Controller, document: str, reason: str, as_json: bool) -> None:
+    """Let DOCUMENT be older than the one in force, once; a sync follows.
+
+    An older document is refused, because whoever holds back a newer one could bring back a fault
+    that it mends. Lower this guard only when you know why the source went back.
+    """
+    done = controller.post("/sources/accept-older", document=document, reason=reason)
+    if as_json:
+        output.document(done)
+    else:
+        click.echo(f"the next {document} may be older than the one in force")
 
 
 def _say(found: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """``boot-resources sync``: read the boot source now, and bring what is missing."""
 
+from typing import Any
+
 import click
 
 from boot_resources import errors, units
@@ -45,14 +47,12 @@ def _detail(sync: dict[str, int]) -> str:
     return f"{sync['objects_done']}/{sync['objects_total']} objects"
 
 
-def _say(last: dict[str, object]) -> None:
-    outcome = last["last_outcome"]
-    if isinstance(outcome, dict):
-        click.echo(
-            f"{outcome['objects']} objects brought, "
-            f"{units.format_size(outcome['upstream_bytes'])} from upstream, "
-            f"{outcome['dropped']} no longer needed"
-        )
-    standing = last["notices"]
-    if isinstance(standing, list):
-        output.notices(standing)
+def _say(last: dict[str, Any]) -> None:
+    brought = last["brought"]
+    restored = f", {brought['restored']} restored" if brought["restored"] else ""
+    click.echo(
+        f"{brought['objects']} objects brought, "
+        f"{units.format_size(brought['upstream_bytes'])} from upstream{restored}, "
+        f"{brought['dropped']} no longer needed"
+    )
+    output.notices(last["notices"])

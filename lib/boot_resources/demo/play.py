@@ -73,9 +73,7 @@ def play(plan: Plan, audience: Audience) -> Iterator[Played]:
         total = sum(expected.objects.values())
         cloud.wait_until_available(
             expected.images,
-            lambda status: audience.progress(
-                "into the region", status["storage"]["bytes"], total
-            ),
+            lambda status: audience.progress("into the region", status["storage"]["bytes"], total),
         )
         synced = time.monotonic()
         cloud.start("rack")

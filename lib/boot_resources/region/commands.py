@@ -6,6 +6,7 @@ worker thread, so that serving never waits for it.
 
 import asyncio
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ from boot_resources.store import audit, storage
 from boot_resources.sync import refresh
 
 _TICK = 0.2
+_SET_ONE = "set one: boot-resources sources set URL --keyring FILE"
+logger = logging.getLogger(__name__)
 _LARGEST_ORDER = 16 * units.MIB
 """Bytes; an order may carry a keyring."""
 
@@ -73,6 +76,7 @@ class Commands:
         app.router.add_get("/sources", self._sources)
         app.router.add_post("/sources/set", self._set_source)
         app.router.add_post("/sources/check", self._check_source)
+        app.router.add_post("/sources/accept-older", self._accept_older)
         app.router.add_get("/selections", self._selections)
         app.router.add_post("/selections/add", self._add_selection)
         app.router.add_post("/selections/remove", self._remove_selection)
@@ -211,13 +215,25 @@ class Commands:
                 managed = sources.get_source(conn)
                 selections = sources.list_selections(conn)
             if managed is None:
-                raise sources.NoSource(
-                    "there is no boot source",
-                    "set one: boot-resources sources set URL --keyring FILE",
-                )
+                raise sources.NoSource("there is no boot source", _SET_ONE)
             return _check(managed.source, selections, self._fetcher)
 
         return web.json_response(await asyncio.to_thread(work))
+
+    async def _accept_older(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+
+        def work() -> None:
+            with self._catalog.write() as conn:
+                managed = sources.get_source(conn)
+                if managed is None:
+                    raise sources.NoSource("there is no boot source", _SET_ONE)
+                documents.lower_guard(conn, managed.id, asked["document"], asked["reason"])
+
+        await asyncio.to_thread(work)
+        logger.warning("guard of %s lowered once: %s", asked["document"], asked["reason"])
+        self._sync.ask()
+        return web.json_response({"document": asked["document"], "reason": asked["reason"]})
 
     async def _selections(self, _: web.Request) -> web.Response:
         def work() -> dict[str, Any]:
@@ -264,6 +280,7 @@ class Commands:
         return web.json_response(self._describe_sync())
 
     async def _run_sync(self, request: web.Request) -> web.StreamResponse:
+        before = self._sync.total
         wanted = self._sync.ask()
 
         async def follow() -> AsyncIterator[dict[str, Any]]:
@@ -274,6 +291,7 @@ class Commands:
                     return
             yield self._describe_sync() | {
                 "done": True,
+                "brought": dataclasses.asdict(self._sync.total.since(before)),
                 "notices": [notices.describe(each) for each in self._board.standing()],
             }
 

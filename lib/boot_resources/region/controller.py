@@ -51,9 +51,13 @@ class RegionController:
         self.board.state(membership.STORAGE, membership.storage_notices(report))
         self.offer = offers.Offer(settings.storage.path / "available.json")
         self.port = serving.PlanePort(
-            settings.name, self.store, self.offer, self._member_file, self._lost
+            self.board, self.store, self.offer, self._member_file, self._lost
         )
-        self._fetcher = fetch.Fetcher(settings.download.proxy, settings.download.no_proxy)
+        self._fetcher = fetch.Fetcher(
+            settings.download.proxy,
+            settings.download.no_proxy,
+            authorities=settings.download.authorities,
+        )
         self.syncing = self._build_syncing()
 
     def _find_cluster(self) -> str:

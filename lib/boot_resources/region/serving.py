@@ -20,7 +20,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 import boot_resources
-from boot_resources import digests
+from boot_resources import digests, notices
 from boot_resources.plane import members, messages
 from boot_resources.region import offer as offers
 from boot_resources.service import control, ranges, sending
@@ -48,13 +48,13 @@ class PlanePort:
 
     def __init__(
         self,
-        name: str,
+        board: notices.NoticeBoard,
         store: storage.Storage,
         offer: offers.Offer,
         member_file: members.MemberFile,
         lost: Lost,
     ) -> None:
-        self._name = name
+        self._board = board
         self._lost = lost
         self._store = store
         self._offer = offer
@@ -152,11 +152,11 @@ class PlanePort:
     async def _health(self, _: web.Request) -> web.StreamResponse:
         listed = self._offer.current
         health = messages.Health(
-            name=self._name,
+            name=self._board.unit,
             version=boot_resources.__version__,
             cluster=listed.cluster if listed else "",
             serving=listed is not None,
-            notices=0,
+            notices=len(self._board.standing()),
         )
         return web.json_response(text=health.model_dump_json())
 
@@ -164,7 +164,10 @@ class PlanePort:
 def _name_of(request: web.Request) -> str:
     sha256 = request.match_info["sha256"]
     if not digests.is_sha256(sha256):
-        raise web.HTTPNotFound(text=json.dumps({"error": "not the name of an object"}))
+        raise web.HTTPNotFound(
+            text=json.dumps({"error": "not the name of an object"}),
+            content_type="application/json",
+        )
     return sha256
 
 

@@ -45,6 +45,7 @@ class Syncing:
 
     Attributes:
         last: how the last pass ended.
+        total: what all passes did since the start, with the failures of the last.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Syncing:
     ) -> None:
         self.engine = engine
         self.last = LastPass()
+        self.total = engines.Outcome()
         self._catalog = catalog
         self._offer = offer
         self._board = board
@@ -173,6 +175,8 @@ class Syncing:
             pause = _RETRY_SECONDS
         self._mirror_notices()
         with self._wake:
+            if outcome is not None:
+                self.total = self.total.then(outcome)
             self.last = LastPass(self.last.number + 1, time.time(), outcome, failure)
             self._running = False
         return pause

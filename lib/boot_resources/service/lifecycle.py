@@ -22,7 +22,9 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=_LOG_FORMAT, force=True)
     # Each request of each machine would be a line; the metrics count them.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    # Libraries that tell of every step.
+    for chatty in ("urllib3", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def run(

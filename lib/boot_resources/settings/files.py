@@ -57,7 +57,8 @@ def load(path: pathlib.Path) -> Settings:
     values = _read(path)
     model = _model(path, values)
     try:
-        return model.model_validate(values)
+        # With a table that is there, what is wrong in its defaults is named by its place in it.
+        return model.model_validate({"plane": {}} | values)
     except pydantic.ValidationError as error:
         lines = (f"{path}: {line}" for line in _lines(error, values))
         raise errors.SettingsError("\n".join(lines)) from None

@@ -47,7 +47,7 @@ class RackSettings(values.Table):
     """The regions to fetch from, each ``HOST:PORT`` (``[ADDRESS]:PORT`` for IPv6)."""
     cache: Cache = Cache()
     http: Http = Http()
-    plane: values.Identity
+    plane: values.Identity = pydantic.Field(default_factory=values.Identity)
     metrics: values.Metrics = values.Metrics()
     control: Control = Control()
 

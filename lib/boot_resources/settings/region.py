@@ -12,7 +12,7 @@ from boot_resources.settings import values
 SEED_SOURCE = "https://images.maas.io/ephemeral-v3/stable/"
 """The boot source that suffices for most users (the seeds, "Boot sources matter")."""
 UBUNTU_KEYRING = pathlib.Path("/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg")
-"""The keyring that has signed it; Debian and Ubuntu package ``ubuntu-keyring``."""
+"""The keyring that has signed it; it comes with Ubuntu."""
 
 
 class Storage(values.Table):
@@ -62,6 +62,8 @@ class Source(values.Table):
     def _one_keyring(self) -> Self:
         if self.keyring is not None and self.keyring_data is not None:
             raise ValueError("give keyring or keyring-data, not both")
+        if self.allow_unsigned and (self.keyring is not None or self.keyring_data is not None):
+            raise ValueError("give a keyring or allow-unsigned = true, not both")
         return self
 
     def keyring_bytes(self) -> bytes | None:
@@ -84,6 +86,9 @@ class Download(values.Table):
     """HTTP proxy for the boot source, ``http://[USER:PASSWORD@]HOST:PORT``."""
     no_proxy: tuple[str, ...] = ()
     """Host names, addresses or ``.domains`` that are reached without the proxy."""
+    authorities: values.ReadableFile | None = None
+    """File of the certificate authorities to trust for an https source, PEM. Unless given, this
+    host's own (/etc/ssl/certs/ca-certificates.crt)."""
     parallel: int = pydantic.Field(default=4, ge=1, le=32)
     """How many objects are fetched at once."""
     sync_interval: values.Duration = pydantic.Field(default=3600.0, ge=1.0)
@@ -138,7 +143,7 @@ class RegionSettings(values.Table):
     download: Download = Download()
     selections: tuple[Selection, ...] | None = None
     """Present (even if empty): a declaration. Absent: ``boot-resources selections`` manages."""
-    plane: Plane
+    plane: Plane = pydantic.Field(default_factory=Plane)
     metrics: values.Metrics = values.Metrics()
     control: Control = Control()
 
@@ -149,7 +154,7 @@ class RegionSettings(values.Table):
                 self.source.keyring_bytes()
             except OSError as error:
                 raise ValueError(
-                    f"source: cannot read the keyring {UBUNTU_KEYRING}: {error.strerror}; install "
-                    "the package ubuntu-keyring, or set source.keyring"
+                    f"source: cannot read the keyring {UBUNTU_KEYRING}: {error.strerror}; copy "
+                    "it from an Ubuntu host, or set source.keyring"
                 ) from None
         return self

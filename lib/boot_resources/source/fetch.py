@@ -10,6 +10,7 @@ All requests carry ``Accept-Encoding: identity``: what counts is what crosses th
 
 import contextlib
 import dataclasses
+import pathlib
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ Limits = limits.Limits
 Validators = replies.Validators
 
 MAX_REDIRECTS = 5
+HOST_AUTHORITIES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+"""Where Debian and Ubuntu keep the authorities that the host's operator trusts."""
 CHUNK = 256 * units.KIB
 """Bytes that one read takes at most."""
 
@@ -69,6 +72,8 @@ class Fetcher:
     Args:
         proxy: the URL of an HTTP proxy for everything, or None.
         no_proxy: what is asked for directly all the same (see ``address.is_bypassed``).
+        authorities: file of the certificate authorities to trust, PEM; unless given this host's
+            own, or those that ``requests`` brings where the host has none.
         trust_environment: whether the environment's proxies, ``.netrc`` and certificates count;
             off unless an operator asks for it.
         limits: see ``Limits``.
@@ -83,6 +88,7 @@ class Fetcher:
         no_proxy: Sequence[str] = (),
         *,
         trust_environment: bool = False,
+        authorities: pathlib.Path | None = None,
         limits: Limits | None = None,
         policy: retrying.Policy | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -96,6 +102,9 @@ class Fetcher:
         self._resolve = resolve
         self._session = requests.Session()
         self._session.trust_env = trust_environment
+        trusted = authorities or HOST_AUTHORITIES
+        if trusted.is_file():
+            self._session.verify = str(trusted)
         self._session.cookies.set_policy(cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         adapter = patience.PatientAdapter(
             self._limits.read, pool_connections=8, pool_maxsize=16, max_retries=0

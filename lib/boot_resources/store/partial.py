@@ -22,7 +22,6 @@ from boot_resources import errors
 from boot_resources.store import blocks, journal
 from boot_resources.store import disk as disks
 
-
 Buffer = bytes | bytearray | memoryview
 
 

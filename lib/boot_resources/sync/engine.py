@@ -47,6 +47,26 @@ class Outcome:
     failures: tuple[str, ...] = ()
     dropped: int = 0
 
+    def since(self, earlier: "Outcome") -> "Outcome":
+        """Return what was done after ``earlier``, where both are sums since the start."""
+        return Outcome(
+            objects=self.objects - earlier.objects,
+            upstream_bytes=self.upstream_bytes - earlier.upstream_bytes,
+            restored=self.restored - earlier.restored,
+            failures=self.failures,
+            dropped=self.dropped - earlier.dropped,
+        )
+
+    def then(self, later: "Outcome") -> "Outcome":
+        """Return the sum of this and a later outcome; the failures are those of the later."""
+        return Outcome(
+            objects=self.objects + later.objects,
+            upstream_bytes=self.upstream_bytes + later.upstream_bytes,
+            restored=self.restored + later.restored,
+            failures=later.failures,
+            dropped=self.dropped + later.dropped,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Rules:

@@ -246,6 +246,15 @@ def test_the_space_of_a_partial_object_is_known(tree: objects.ObjectTree) -> Non
     assert tree.space_of(NAME) == 0
 
 
+def test_objects_may_go_while_they_are_listed(tree: objects.ObjectTree) -> None:
+    names = [stores.put(tree, f"object {number}".encode()) for number in range(5)]
+    listing = tree.whole()
+    first = next(listing).sha256
+    for name in names:
+        tree.remove(name)
+    assert {each.sha256 for each in listing} == set(names) - {first}
+
+
 def test_what_lies_among_the_objects_and_is_none_is_a_stranger(tree: objects.ObjectTree) -> None:
     stores.put(tree, CONTENT)
     (tree.root / "objects" / "lost+found").mkdir()
