@@ -52,7 +52,15 @@ class Region:
         self._fetcher = fetch.Fetcher(policy=IMPATIENT)
         rules = engines.Rules(self.parallel, self.superseded_grace)
         self.engine = engines.Engine(
-            self.name, self.catalog, self.store, self._fetcher, self.board, rules, self._offer
+            self.name,
+            self.catalog,
+            self.store,
+            self._fetcher,
+            self.board,
+            rules,
+            # The tests say in the catalog itself what is declared.
+            lambda _: None,
+            self._offer,
         )
 
     def close(self) -> None:

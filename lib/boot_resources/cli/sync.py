@@ -28,7 +28,7 @@ def command(
             if no_wait:
                 break
             if bar is not None and last["phase"] == "fetching":
-                bar.show(last["done"], last["total"], _detail(last))
+                bar.show(last["here"], last["total"], _detail(last))
     if as_json:
         output.document(last)
     elif no_wait:

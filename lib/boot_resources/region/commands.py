@@ -285,7 +285,9 @@ class Commands:
 
         async def follow() -> AsyncIterator[dict[str, Any]]:
             while self._sync.last.number < wanted:
-                yield self._describe_sync()
+                sync = self._describe_sync()
+                # Of a stream, `done` says whether this is the end of it, not how many bytes came.
+                yield sync | {"here": sync["done"], "done": False}
                 await asyncio.sleep(_TICK)
                 if self._sync.stopped:
                     return

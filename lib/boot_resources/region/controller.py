@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Iterable
@@ -80,6 +81,7 @@ class RegionController:
             self._fetcher,
             self.board,
             engines.Rules(settings.download.parallel, settings.storage.superseded_grace),
+            functools.partial(membership.declare, settings=settings),
             lambda: self.syncing.renew_offer(),
         )
         return syncing.Syncing(

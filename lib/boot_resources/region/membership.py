@@ -1,12 +1,14 @@
 """A region and its cluster: the catalog, the store and what the settings file declares.
 
-``join`` can be repeated at any time: it brings the schema up to date, makes this region a member,
-states what its disk holds, and makes the catalog equal the declaration.
+``join`` can be repeated at any time: it makes this region a member and states what its disk holds.
+``declare`` makes the catalog equal the settings file; the region that leads does it.
 """
 
 import logging
 import socket
 from collections.abc import Collection, Iterable
+
+import sqlalchemy as sa
 
 from boot_resources import errors, notices
 from boot_resources.catalog import (
@@ -42,7 +44,7 @@ def prepare(catalog: database.Catalog) -> str:
 def join(
     catalog: database.Catalog, store: storage.Storage, settings: region_settings.RegionSettings
 ) -> None:
-    """Make this region a member that holds what its disk holds, and declare what it is told.
+    """Make this region a member that holds what its disk holds.
 
     Raises:
         errors.BootResourcesError: the catalog is not to be had or refuses.
@@ -56,10 +58,19 @@ def join(
         if cluster.join(conn, settings.name, address):
             logger.info("joined the cluster as %s", settings.name)
         holdings.state(conn, settings.name, proofs)
-        sources.declare(conn, _source(settings), _selections(settings))
-        if sources.get_source(conn) is None and region_settings.UBUNTU_KEYRING.is_file():
-            sources.set_source(conn, _seed_source())
         availability.refresh(conn)
+
+
+def declare(conn: sa.Connection, settings: region_settings.RegionSettings) -> None:
+    """Make the catalog equal what the settings file declares; the leader does it.
+
+    Where neither file nor command ever named a source, the seeds' one is set, if its keyring is
+    here.
+    """
+    nobody_named_one = settings.source is None and sources.get_source(conn) is None
+    if nobody_named_one and region_settings.UBUNTU_KEYRING.is_file():
+        sources.set_source(conn, _seed_source())
+    sources.declare(conn, _source(settings), _selections(settings))
 
 
 def _source(settings: region_settings.RegionSettings) -> sources.Source | None:

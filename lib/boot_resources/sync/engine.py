@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from concurrent import futures
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, database, holdings, ledger
+from boot_resources.catalog import availability, database, holdings, ledger, sources
 from boot_resources.source import address, fetch
 from boot_resources.store import facts, space, storage
 from boot_resources.sync import progress, refresh, upstream
@@ -92,6 +92,7 @@ class Engine:
         fetcher: fetch.Fetcher,
         board: notices.NoticeBoard,
         rules: Rules,
+        declare: refresh.Declare,
         offer_changed: Callable[[], None],
     ) -> None:
         """Put the parts together.
@@ -103,6 +104,7 @@ class Engine:
             fetcher: how the boot source is reached.
             board: this region's notices.
             rules: how to sync.
+            declare: makes the catalog equal the settings file, where this region leads.
             offer_changed: called whenever what is available may have changed.
         """
         self._region = region
@@ -111,6 +113,7 @@ class Engine:
         self._fetcher = fetcher
         self._board = board
         self._rules = rules
+        self._declare = declare
         self._offer_changed = offer_changed
         self._wrong: dict[str, str] = {}
         self.progress = progress.Progress()
@@ -143,8 +146,8 @@ class Engine:
 
     def _read_source(self) -> None:
         try:
-            refreshed = refresh.refresh(self._catalog, self._fetcher, self._region)
-        except errors.SettingsError as error:
+            refreshed = refresh.refresh(self._catalog, self._fetcher, self._region, self._declare)
+        except (errors.SettingsError, sources.NoSource) as error:
             self._board.state(SOURCE, [_notice("settings", error)])
             return
         if refreshed is None:

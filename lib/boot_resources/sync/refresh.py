@@ -6,6 +6,7 @@ documents stay in force.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -49,7 +50,13 @@ class Refreshed:
         )
 
 
-def refresh(catalog: database.Catalog, fetcher: fetch.Fetcher, region: str) -> Refreshed | None:
+Declare = Callable[[sa.Connection], None]
+"""Makes the catalog equal what the settings file declares."""
+
+
+def refresh(
+    catalog: database.Catalog, fetcher: fetch.Fetcher, region: str, declare: Declare
+) -> Refreshed | None:
     """Read the source and make the catalog follow it; None where another region leads.
 
     Raises:
@@ -58,6 +65,7 @@ def refresh(catalog: database.Catalog, fetcher: fetch.Fetcher, region: str) -> R
     with catalog.write() as conn:
         if leases.acquire(conn, LEADER, region, LEASE_SECONDS) is None:
             return None
+        declare(conn)
         managed = sources.get_source(conn)
         if managed is None:
             return Refreshed(None, (), None)

@@ -1,0 +1,103 @@
+"""What the rack decides, as functions of plain values: what goes, whom to ask, what names mean."""
+
+import collections
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boot_resources.plane import messages
+from boot_resources.rack import cache, names, regions
+from support import cloud
+
+NAMES = st.lists(st.text("abcdef", min_size=1, max_size=2), unique=True, max_size=12)
+
+
+@st.composite
+def caches(draw: st.DrawFn) -> tuple[list[str], dict[str, int], list[str]]:
+    order = draw(NAMES)
+    sizes = {name: draw(st.integers(1, 50)) for name in order}
+    pinned = draw(st.lists(st.sampled_from(order), unique=True)) if order else []
+    return order, sizes, pinned
+
+
+@given(caches(), st.integers(0, 300), st.integers(0, 100))
+def test_victims_make_just_enough_room_and_the_oldest_go_first(
+    found: tuple[list[str], dict[str, int], list[str]], limit: int, needed: int
+) -> None:
+    order, sizes, pinned = found
+    victims = cache.choose_victims(order, sizes, collections.Counter(pinned), limit, needed)
+    free = [name for name in order if name not in pinned]
+    if victims is None:
+        assert sum(sizes[name] for name in pinned) + needed > limit
+        return
+    assert victims == free[: len(victims)]
+    left = sum(sizes.values()) - sum(sizes[name] for name in victims)
+    assert left + needed <= limit
+    if victims:
+        assert left + sizes[victims[-1]] + needed > limit
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(0, 9)), min_size=1, max_size=6),
+    st.floats(0, 100),
+)
+def test_of_the_regions_that_answer_the_least_busy_is_asked(
+    found: list[tuple[float, int]], now: float
+) -> None:
+    candidates = [
+        regions.Health(str(number), busy=busy, retry_at=retry_at)
+        for number, (retry_at, busy) in enumerate(found)
+    ]
+    chosen = regions.choose(candidates, now)
+    answering = [health for health in candidates if health.retry_at <= now]
+    if answering:
+        assert chosen in answering
+        assert chosen.busy == min(health.busy for health in answering)
+    else:
+        assert chosen.retry_at == min(health.retry_at for health in candidates)
+
+
+def table(*images: cloud.Image) -> names.Table:
+    listed = tuple(image.listed() for image in images)
+    return names.Table.of(messages.AvailableImages(cluster="c", epoch=1, images=listed))
+
+
+def path_of(url: str) -> tuple[str, ...]:
+    return tuple(url.removeprefix("/images/").split("/"))
+
+
+NEW = cloud.Image({"boot-kernel": b"new", "dtb": b"d"}, version="20250801")
+OLD = cloud.Image({"boot-kernel": b"old", "boot-initrd": b"i"}, version="20250718")
+
+
+def test_every_file_is_found_under_its_whole_name() -> None:
+    for image in (NEW, OLD):
+        for filename, content in image.files.items():
+            found = table(NEW, OLD).find(path_of(image.path(filename)))
+            assert isinstance(found, messages.AvailableItem)
+            assert found.sha256 == cloud.name_of(content)
+
+
+def test_a_name_without_version_is_the_first_listed_version() -> None:
+    short = path_of(NEW.path("boot-kernel", version=False))
+    assert table(NEW, OLD).find(short) == names.Redirect(path_of(NEW.path("boot-kernel")))
+    assert table(OLD, NEW).find(short) == names.Redirect(path_of(OLD.path("boot-kernel")))
+
+
+def test_a_file_that_only_an_older_version_has_has_no_name_without_version() -> None:
+    assert table(NEW, OLD).find(path_of(NEW.path("boot-initrd", version=False))) is None
+
+
+def test_every_object_is_found_by_its_hash() -> None:
+    found = table(NEW, OLD).objects
+    assert set(found) == {cloud.name_of(data) for data in (b"new", b"d", b"old", b"i")}
+
+
+@pytest.mark.parametrize("path", [(), ("",), ("ubuntu",), ("a",) * 7, ("a",) * 900])
+def test_what_is_not_listed_is_not_found(path: tuple[str, ...]) -> None:
+    assert table(NEW, OLD).find(path) is None
+
+
+def test_names_of_an_empty_list_are_none() -> None:
+    assert table().find(path_of(NEW.path("boot-kernel"))) is None
