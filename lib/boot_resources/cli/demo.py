@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import rich.progress
@@ -108,6 +108,8 @@ def command(
         raise click.UsageError("--keep talks to people; it does not go with --json")
     with contextlib.ExitStack() as stack:
         stack.enter_context(_ending_cleanly())
+        if report_file is not None:
+            _make_place_for(report_file)
         if directory is None:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-resources-"))
             directory = pathlib.Path(place)
@@ -124,7 +126,7 @@ def command(
         audience.end()
         values = dataclasses.asdict(played.report)
         if report_file is not None:
-            _write_report(report_file, values)
+            report_file.write_text(json.dumps(values, indent=2) + "\n")
         if as_json:
             output.document(values)
         else:
@@ -161,10 +163,11 @@ def _ending_cleanly() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _write_report(path: pathlib.Path, values: dict[str, Any]) -> None:
+def _make_place_for(path: pathlib.Path) -> None:
+    """Make sure, before anything is measured, that the report can be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        path.touch()
     except OSError as error:
         raise errors.SettingsError(
             f"cannot write the report {path}: {error.strerror}", "choose another place"

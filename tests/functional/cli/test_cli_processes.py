@@ -3,17 +3,14 @@
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
 
 import pytest
 
-from boot_resources.demo import origin, signed_source, site
-from boot_resources.plane import tls
-from boot_resources.service import local
-from support import cloud, command, real_region
+from boot_resources.demo import origin
+from support import cloud, command, towns
 
 BLOCKED = ("sqlalchemy", "alembic", "psycopg", "gnupg", "uvloop")
 BLOCKING = f"""
@@ -30,56 +27,19 @@ main.main()
 """
 
 
-class Town:
-    """A source and a site that reads it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.source = signed_source.small_cloud(directory / "source", real_region.SIZE)
-        self.origin = origin.Origin(self.source.directory)
-        self.origin.__enter__()
-        place = directory / "site"
-        place.mkdir()
-        wishes = site.Wishes(self.origin.url, self.source.keyring, [("*", "*", "*")])
-        self.site = site.Site(place, wishes)
-        self.plane_port: int = tomllib.loads(self.site.settings("region").read_text())["plane"][
-            "port"
-        ]
-
-    def close(self) -> None:
-        self.site.__exit__()
-        self.origin.on_request = None
-        self.origin.__exit__()
-        self.source.close()
-
-    def member(self) -> real_region.Member:
-        """Connect to the region as the rack."""
-        place = self.directory / "site"
-        names = ("rack-0.crt", "rack-0.key", "authority.crt")
-        identity = tls.Identity(*(place / name for name in names))
-        return real_region.Member(self.plane_port, identity)
-
-    def wait_for_images(self) -> None:
-        images = {(t.os, t.subarch, t.release) for t in self.source.truth}
-        cloud.wait_until(lambda: self.site.region.get("/status")["images"] >= len(images))
-
-
 @pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    town = Town(tmp_path)
-    try:
+def town(tmp_path: Path) -> Iterator[towns.Town]:
+    """Give a town in which nothing runs yet."""
+    with towns.Town(tmp_path) as town:
         yield town
-    finally:
-        town.close()
 
 
-def test_both_stop_cleanly_at_sigterm_with_everything_open(town: Town) -> None:
+def test_both_stop_cleanly_at_sigterm_with_everything_open(town: towns.Town) -> None:
     town.site.start("region")
     town.wait_for_images()
     town.site.start("rack")
-    rack_port = int(town.site.rack_url.rpartition(":")[2])
     cloud.wait_until(lambda: town.site.rack.get("/status")["images"])
-    idle = cloud.Machine(rack_port)
+    idle = cloud.Machine(town.rack_port)
     idle.ask("/images/ubuntu/amd64/ga-24.04/noble/stable/boot-kernel")
     with town.member() as member:
         member.get("/v1/images")
@@ -87,15 +47,15 @@ def test_both_stop_cleanly_at_sigterm_with_everything_open(town: Town) -> None:
         assert town.site.stop("rack") == 0
         assert town.site.stop("region") == 0
     idle.close()
-    assert not (town.directory / "site" / "region.sock").exists()
-    assert not (town.directory / "site" / "rack.sock").exists()
+    assert not town.site.region.socket.exists()
+    assert not town.site.rack.socket.exists()
     for controller in ("region", "rack"):
-        log = (town.directory / "site" / f"{controller}.log").read_text()
+        log = town.log(controller)
         assert "Traceback" not in log
         assert "ERROR" not in log
 
 
-def test_a_region_stops_in_the_middle_of_a_sync_and_goes_on_later(town: Town) -> None:
+def test_a_region_stops_in_the_middle_of_a_sync_and_goes_on_later(town: towns.Town) -> None:
     gate = cloud.Gate()
     path = "/noble/amd64/20250718/squashfs"
 
@@ -128,7 +88,7 @@ def test_a_region_stops_in_the_middle_of_a_sync_and_goes_on_later(town: Town) ->
     town.wait_for_images()
 
 
-def test_a_port_that_is_taken_is_refused_by_name(town: Town) -> None:
+def test_a_port_that_is_taken_is_refused_by_name(town: towns.Town) -> None:
     town.site.start("region")
     done = command.run_apart("region", "run", "--settings", town.site.settings("region"))
     assert done.status == 1
@@ -138,21 +98,20 @@ def test_a_port_that_is_taken_is_refused_by_name(town: Town) -> None:
     assert town.site.region.get("/status")["name"] == "region-0"
 
 
-def test_a_rack_needs_no_database_no_gpg_and_no_uvloop(town: Town) -> None:
+def test_a_rack_needs_no_database_no_gpg_and_no_uvloop(town: towns.Town) -> None:
     town.site.start("region")
     town.wait_for_images()
     settings = str(town.site.settings("rack"))
     words = [sys.executable, "-c", BLOCKING, "rack", "run", "--settings", settings]
     rack = subprocess.Popen(words, stderr=subprocess.PIPE)
     try:
-        cloud.wait_until(lambda: rack.poll() is not None or answers(town))
+        cloud.wait_until(lambda: rack.poll() is not None or town.answers("rack"))
         kernel = next(t for t in town.source.truth if t.filename == "boot-kernel")
-        port = int(town.site.rack_url.rpartition(":")[2])
         name = f"/images/{kernel.os}/{kernel.arch}/{kernel.subarch}/{kernel.release}"
         cloud.wait_until(
-            lambda: cloud.get(port, f"{name}/{kernel.label}/boot-kernel").status == 307
+            lambda: cloud.get(town.rack_port, f"{name}/{kernel.label}/boot-kernel").status == 307
         )
-        got = cloud.get(port, f"{name}/{kernel.label}/{kernel.version}/boot-kernel")
+        got = cloud.get(town.rack_port, f"{name}/{kernel.label}/{kernel.version}/boot-kernel")
         assert cloud.name_of(got.body) == kernel.sha256
     finally:
         rack.send_signal(signal.SIGTERM)
@@ -166,11 +125,3 @@ def test_the_commands_of_a_rack_need_none_of_it_either(words: tuple[str, ...]) -
         [sys.executable, "-c", BLOCKING, *words], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def answers(town: Town) -> bool:
-    try:
-        town.site.rack.get("/status")
-    except local.Unreachable:
-        return False
-    return True

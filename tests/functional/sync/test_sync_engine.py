@@ -152,6 +152,21 @@ def test_a_connection_that_is_cut_costs_no_byte_twice(
     ]
 
 
+def test_a_source_that_sends_all_of_it_again_is_read_from_where_it_broke_off(
+    region: syncing.Region, cloud: syncing.Cloud
+) -> None:
+    largest = cloud.largest()
+    path = cloud.path(largest)
+    content = (cloud.source.directory / path.lstrip("/")).read_bytes()
+    whole = origin.Reply(headers={"Content-Length": str(len(content))}, body=[content])
+    answers: list[origin.Reply | origin.Cut] = [origin.Cut(1_500_000), whole]
+    cloud.misbehave(path, lambda _: answers.pop(0))
+    assert region.sync().failures == ()
+    assert answers == []
+    assert_all_is_here(region, cloud)
+    assert cloud.server.payload_bytes == sum(cloud.wanted().values()) + 1_500_000
+
+
 def test_a_source_that_only_cuts_is_given_up_and_the_rest_comes(
     region: syncing.Region, cloud: syncing.Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +435,25 @@ def test_whichever_call_of_the_disk_fails_only_what_is_proved_is_held_and_the_ne
             assert region.store.held().keys() == holding(region)
 
 
+def test_a_disk_that_fails_after_the_transfers_is_said_too(
+    sqlite_catalog: database.Catalog, cloud: syncing.Cloud, tmp_path: pathlib.Path
+) -> None:
+    syncing.declare(sqlite_catalog, cloud)
+    refusing = disks.Refusing(10**9)
+    with syncing.Region(sqlite_catalog, tmp_path / "store", disk=refusing) as region:
+        region.sync()
+        syncing.declare(sqlite_catalog, cloud, sources.Selection("centos", "*", ("*",)))
+        refusing.fail_at(0)
+        outcome = region.sync()
+        (notice,) = region.notices(engines.SYNC)
+        assert "refused a write: Input/output error" in notice.text
+        assert outcome.failures == (notice.text,)
+        region.sync()
+        assert region.notices(engines.SYNC) == []
+        assert region.store.held().keys() == holding(region)
+        assert not any("ubuntu" in name for name in syncing.available(sqlite_catalog))
+
+
 # The disk is the truth
 
 
@@ -534,6 +568,22 @@ def test_what_is_selected_no_more_goes_and_comes_back_without_a_byte_from_upstre
     assert len(syncing.available(region.catalog)) == 8
     assert cloud.server.payload_bytes == before
     assert_all_is_here(region, cloud)
+
+
+def test_a_document_that_cannot_be_read_drops_nothing(
+    region: syncing.Region, cloud: syncing.Cloud
+) -> None:
+    region.sync()
+    before = syncing.available(region.catalog)
+    path = f"/streams/v1/{signed_source.CENTOS}.sjson"
+    cloud.misbehave(path, lambda _: origin.Reply(status=404))
+    # With news in the index, so that all is judged anew.
+    cloud.source.publish(units.utc_now() + datetime.timedelta(seconds=5))
+    region.sync()
+    assert syncing.available(region.catalog) == before
+    with region.catalog.read() as conn:
+        assert [each.name for each in images.listing(conn) if each.dropped] == []
+    assert any(signed_source.CENTOS in each.key for each in region.notices(engines.SOURCE))
 
 
 def test_what_the_source_drops_stays_until_an_operator_removes_it(
