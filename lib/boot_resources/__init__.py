@@ -2,7 +2,7 @@
 
 The rooms, from the ground up; imports run downwards only:
 
-``errors`` ``units`` ``digests`` ``notices``
+``errors`` ``units`` ``digests`` ``addresses`` ``notices``
     the words everyone uses
 ``source``  ``store``  ``catalog``  ``plane``  ``service``
     a signed stream; objects on a disk; what exists and who holds it; what controllers say to

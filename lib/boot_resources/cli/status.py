@@ -6,19 +6,34 @@ from typing import Any
 
 import click
 
-from boot_resources import units
+from boot_resources import errors, units
 from boot_resources.cli import controllers, output
+from boot_resources.service import local
 
 
 @click.command("status")
 @controllers.settings_option
 @output.as_json
-def command(settings: pathlib.Path | None, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, settings: pathlib.Path | None, as_json: bool) -> None:
     """Show how the region and the rack on this host are, and what is wrong with them."""
-    found = [each.get("/status") for each in controllers.on_this_host(settings)]
+    found = []
+    silent: list[local.Unreachable] = []
+    for each in controllers.on_this_host(settings):
+        try:
+            found.append(each.get("/status"))
+        except local.Unreachable as error:
+            silent.append(error)
     if as_json:
-        output.document(found)
-        return
+        refusals = [{"error": str(error), "cure": error.cure} for error in silent]
+        output.document([*found, *refusals])
+        ctx.exit(errors.EXIT_UNREACHABLE if silent else errors.EXIT_OK)
+    _show(found)
+    for unreachable in silent:
+        raise unreachable
+
+
+def _show(found: list[dict[str, Any]]) -> None:
     for status in found:
         output.facts(_region(status) if status["controller"] == "region" else _rack(status))
         standing = status["notices"] + status.get("other_notices", [])

@@ -194,5 +194,9 @@ def _report(
                 "served_to_racks": filled,
             },
         ),
-        disagreements=report.compare(counted, told),
+        disagreements=(
+            *report.compare(counted, told),
+            *report.each_once("upstream_bytes", source.payload_bytes, expected.objects),
+            *report.each_once("rack_fill_bytes", filled, asked),
+        ),
     )

@@ -5,6 +5,7 @@ machines, and whether it was right, at the machines. What the product says of it
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from boot_resources import units
@@ -86,3 +87,9 @@ def compare(counted: dict[str, int], told: dict[str, int]) -> tuple[str, ...]:
         for name, value in counted.items()
         if told[name] != value
     )
+
+
+def each_once(name: str, came: int, objects: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a line where not exactly the bytes of these objects ``came``."""
+    wanted = sum(objects.values())
+    return () if came == wanted else (f"{name}: {came:,} came, {wanted:,} are each byte once",)

@@ -14,8 +14,10 @@ Every failure is a ``RegionError``; its kind says whether another region is wort
 ``RegionNotTrusted``, ``BadReply``; another region may answer all the same).
 """
 
+import contextlib
 import dataclasses
 import http
+import socket
 import ssl
 import urllib.parse
 from collections.abc import Generator, Iterator, Mapping
@@ -25,8 +27,8 @@ import pydantic
 import requests
 import urllib3
 
-from boot_resources import digests, errors, units
-from boot_resources.plane import connection, members, messages, tls
+from boot_resources import addresses, digests, errors, units
+from boot_resources.plane import connection, members, messages, tls, watch
 
 CHUNK = units.MIB
 """Bytes in each piece that ``RegionClient.read`` yields, the last of a range aside: one block."""
@@ -82,37 +84,19 @@ class Timeouts:
         connect: for the connection and the TLS handshake.
         read: for the next bytes of a reply; it counts silence, not slowness. A long poll adds
             the time that the region may hold it.
+        piece: for a whole piece of an object, ``CHUNK`` bytes.
     """
 
     connect: float = 5.0
     read: float = 10.0
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of ``"host:port"``, ``"192.0.2.1:port"`` or ``"[2001:db8::1]:port"``.
-
-    Raises:
-        ValueError: where it is none of these; the message shows the form.
-    """
-    try:
-        parts = urllib.parse.urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    bare = f"[{host}]:{port}" if host and ":" in host else f"{host}:{port}"
-    if not host or not port or bare != address.lower():
-        raise ValueError(
-            f"{address!r} is not an address; write for example region-0.example:5290, "
-            "192.0.2.1:5290 or [2001:db8::1]:5290"
-        )
-    return host, port
+    piece: float = 20.0
 
 
 class RegionClient:
     """One region, asked by one controller. Safe to use from several threads.
 
     Args:
-        address: the region's plane port, see ``split_address``.
+        address: the region's plane port, see ``addresses.split``.
         identity: of this controller; read once, here.
         member_file: the member list. None trusts the authority's word alone: the certificate
             must say that it is a region's. Only for before a list exists.
@@ -134,13 +118,18 @@ class RegionClient:
         self._timeouts = timeouts or Timeouts()
         self._me = tls.examine(identity)
         self._member_file = member_file
-        host, port = split_address(address)
+        host, port = addresses.split(address)
         context = tls.client_context(identity)
+        self._watch = watch.Watch(self._timeouts.piece)
         self._session = connection.open_session(host, port, context, self._admit)
 
     def close(self) -> None:
         """Close the connections that are idle; one in use closes when its reply has been read."""
         self._session.close()
+
+    def hang_up(self) -> None:
+        """End all connections at once; whoever waits for a reply gets ``RegionUnreachable``."""
+        connection.hang_up_all(self._session)
 
     def health(self) -> messages.Health:
         """Return what the region says of itself.
@@ -202,10 +191,14 @@ class RegionClient:
             raise ValueError(f"[{start}, {stop}) is not a range of bytes")
         path = f"/v1/objects/{digests.check_sha256(sha256)}"
         left = stop - start
-        with self._get(path, headers={"Range": f"bytes={start}-{stop - 1}"}) as response:
+        with contextlib.ExitStack() as stack:
+            headers = {"Range": f"bytes={start}-{stop - 1}"}
+            response = stack.enter_context(self._get(path, headers=headers))
             self._expect(response, http.HTTPStatus.PARTIAL_CONTENT, sha256)
             self._check_range(response, start, stop)
+            renew = stack.enter_context(self._watch.over(_socket_of(response)))
             while left:
+                renew()
                 chunk = self._next(response, min(CHUNK, left))
                 if len(chunk) < min(CHUNK, left):
                     missing = left - len(chunk)
@@ -361,3 +354,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield cause
             links = (*cause.args, cause.__cause__, cause.__context__)
             waiting += [link for link in links if isinstance(link, BaseException)]
+
+
+def _socket_of(response: requests.Response) -> socket.socket:
+    """Return the socket on which an unread body comes."""
+    carrier = response.raw.connection
+    assert carrier is not None
+    assert isinstance(carrier.sock, socket.socket)
+    return carrier.sock

@@ -12,6 +12,7 @@ what requests would do of its own: it would add the public authorities to the co
 import contextlib
 import http.cookiejar
 import ssl
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from requests import adapters
 from urllib3 import connection, connectionpool
 
 import boot_resources
+from boot_resources.plane import watch
 
 MAX_KEPT_OPEN = 16
 """Idle connections kept for the next request; more may be open while requests run."""
@@ -43,17 +45,45 @@ def open_session(
     session.headers["Accept-Encoding"] = "identity"
     session.headers["User-Agent"] = f"boot-resources/{boot_resources.__version__}"
     session.adapters.clear()
-    pool = _Pool(host, port, maxsize=MAX_KEPT_OPEN, ssl_context=context, admit=admit)
-    session.mount("https://", _Adapter(pool))
+    open_ones: weakref.WeakSet[ssl.SSLSocket] = weakref.WeakSet()
+    pool = _Pool(
+        host,
+        port,
+        maxsize=MAX_KEPT_OPEN,
+        ssl_context=context,
+        admit=admit,
+        open_ones=open_ones,
+    )
+    session.mount("https://", _Adapter(pool, open_ones))
     return session
+
+
+def hang_up_all(session: requests.Session) -> None:
+    """End every connection of the session, whoever reads from it just now."""
+    adapter = session.get_adapter("https://")
+    assert isinstance(adapter, _Adapter)
+    for each in list(adapter.open):
+        watch.hang_up(each)
 
 
 class _Connection(connection.HTTPSConnection):
     """A connection that asks ``admit`` before each request."""
 
-    def __init__(self, *args: Any, admit: Callable[[bytes], None], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        admit: Callable[[bytes], None],
+        open_ones: "weakref.WeakSet[ssl.SSLSocket]",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._admit = admit
+        self._open_ones = open_ones
+
+    def connect(self) -> None:
+        super().connect()
+        assert isinstance(self.sock, ssl.SSLSocket)
+        self._open_ones.add(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
@@ -81,9 +111,10 @@ class _Pool(connectionpool.HTTPSConnectionPool):
 class _Adapter(adapters.HTTPAdapter):
     """Hands every request to the one pool, with the context it has."""
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, open_ones: "weakref.WeakSet[ssl.SSLSocket]") -> None:
         super().__init__()
         self._pool = pool
+        self.open = open_ones
 
     def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> _Pool:
         return self._pool

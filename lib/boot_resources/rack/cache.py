@@ -15,6 +15,7 @@ import dataclasses
 import logging
 import os
 import pathlib
+from collections.abc import Iterable
 
 from boot_resources.rack import recency
 from boot_resources.store import blocks, facts, identity, objects, partial, space
@@ -73,7 +74,13 @@ class Cache:
         Raises:
             identity.ForeignDirectory: the directory is not a cache; nothing was touched.
         """
-        identity.establish(self.root, identity.CACHE, self._disk)
+        self._hold = identity.establish(self.root, identity.CACHE, self._disk)
+        try:
+            self._find_what_is_here()
+        except OSError as error:
+            raise identity.unusable(self.root, identity.CACHE, error) from error
+
+    def _find_what_is_here(self) -> None:
         self._tree.prepare()
         for occupied in self._tree.partials():
             self._entries[occupied.sha256] = Entry(occupied.space, whole=False)
@@ -84,10 +91,13 @@ class Cache:
         victims = self._victims(0)
         for sha256 in list(self._entries) if victims is None else victims:
             self._remove(sha256)
+        # Only now: the log needs room, too.
+        self._recency.begin()
 
     def stop(self) -> None:
-        """Make the order of use durable."""
+        """Make the order of use durable, and let another rack have the directory."""
         self._recency.close()
+        self._hold.release()
 
     def sync(self) -> None:
         """Make the order of use durable, from any thread; call it every few seconds."""
@@ -151,15 +161,8 @@ class Cache:
         async with self._admission:
             there = self._entries.get(sha256, Entry(0, whole=False)).space
             needed = max(0, space.on_disk(block_map.size) - there)
-            victims = self._victims(needed)
-            if victims is None:
+            if not await self._evict_for(needed):
                 return None
-            for victim in victims:
-                # Unlinking a large file takes the file system a while.
-                await asyncio.to_thread(self._tree.remove, victim)
-                await asyncio.to_thread(self._tree.remove_partial, victim)
-                self._forget(victim)
-                self._evictions += 1
             self._entries[sha256] = Entry(there + needed, whole=False)
             self._recency.touch(sha256)
         try:
@@ -167,6 +170,28 @@ class Cache:
         except BaseException:
             self.suspend(sha256)
             raise
+
+    async def make_room(self, needed: int) -> bool:
+        """Make room for ``needed`` bytes beside the objects; False where there is none."""
+        async with self._admission:
+            return await self._evict_for(needed)
+
+    async def _evict_for(self, needed: int) -> bool:
+        victims = self._victims(needed)
+        if victims is None:
+            return False
+        for victim in victims:
+            # At once, so that nobody opens what is about to go.
+            self._forget(victim)
+        await asyncio.to_thread(self._unlink, victims)
+        self._evictions += len(victims)
+        return True
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        """Remove objects from the disk, in a thread: a large one takes the file system a while."""
+        for name in names:
+            self._tree.remove(name)
+            self._tree.remove_partial(name)
 
     async def publish(self, incoming: partial.Partial) -> None:
         """Prove an object that is all here, and keep it.
@@ -192,12 +217,18 @@ class Cache:
         incoming.discard()
         self._forget(incoming.sha256)
 
-    def drop(self, sha256: str) -> bool:
-        """Remove an object on an operator's word; False where it is in use or not here."""
-        if sha256 not in self._entries or sha256 in self._pins:
-            return False
+    async def drop(self, names: Iterable[str]) -> list[str]:
+        """Remove objects on an operator's word; return those that went: not those in use."""
+        async with self._admission:
+            chosen = [name for name in names if name in self._entries and name not in self._pins]
+            for name in chosen:
+                self._forget(name)
+            await asyncio.to_thread(self._unlink, chosen)
+            return chosen
+
+    def lose(self, sha256: str) -> None:
+        """Remove an object that the disk no longer gives; whoever reads it keeps its own view."""
         self._remove(sha256)
-        return True
 
     def _victims(self, needed: int) -> list[str] | None:
         sizes = {name: entry.space for name, entry in self._entries.items()}
@@ -209,12 +240,13 @@ class Cache:
 
     def _overhead(self) -> int:
         # A small file counts twice, because it is written aside before it is replaced.
-        fixed = sum(
-            entry.stat().st_blocks * 512 * (1 if entry.is_dir() else 2)
-            for entry in os.scandir(self.root)
-            if entry.name != _ORDER_LOG
-        )
-        return self.root.stat().st_blocks * 512 + fixed + self._recency.space_at_most()
+        fixed = self.root.stat().st_blocks * 512
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                if entry.name != _ORDER_LOG and not entry.name.startswith("."):
+                    space_taken = entry.stat().st_blocks * 512
+                    fixed += space_taken if entry.is_dir() else 2 * space_taken
+        return fixed + self._recency.space_at_most()
 
     def _remove(self, sha256: str) -> None:
         self._tree.remove(sha256)

@@ -28,6 +28,7 @@ from boot_resources.settings import rack as rack_settings
 logger = logging.getLogger(__name__)
 _FILL_THREADS = 64
 _HOUSEKEEPING_SECONDS = 5.0
+_ROOM_SECONDS = 30.0
 
 
 class RackController:
@@ -53,7 +54,14 @@ class RackController:
         self._cache = caches.Cache(settings.cache.path, settings.cache.size)
         self._pool = futures.ThreadPoolExecutor(_FILL_THREADS, "fill")
         self._regions = region_choice.Regions(clients)
-        self._names = name_tables.Names(clients, settings.cache.path / "names.json", self._board)
+        self._loop = asyncio.get_running_loop()
+        self._names = name_tables.Names(
+            clients,
+            settings.cache.path / "names.json",
+            self._board,
+            self._make_room,
+            self._regions.answered,
+        )
         self._supply = supplies.Supply(self._cache, self._regions, self._pool)
         self._machines = serving.MachinePort(self._names, self._supply)
 
@@ -105,19 +113,35 @@ class RackController:
                 await asyncio.to_thread(self._cache.sync)
             except OSError as error:
                 logger.warning("the order of use could not be made durable: %s", error)
+            # What was written beside the objects may have grown.
+            await self._cache.make_room(0)
             self._board.state("cache", self._cache_notices())
 
     def _cache_notices(self) -> Iterable[notices.Notice]:
-        if self._supply.too_large:
-            largest = max(self._supply.too_large.values())
+        listed = self._names.table.objects
+        passed = {name: size for name, size in self._supply.passed.items() if name in listed}
+        limit = self._settings.cache.size
+        if passed and max(passed.values()) >= limit:
             yield notices.Notice(
                 key="too-large",
                 severity=notices.Severity.WARNING,
-                text=f"{len(self._supply.too_large)} objects did not fit into the cache of "
-                f"{units.format_size(self._settings.cache.size)} and were passed through, the "
-                f"largest of {units.format_size(largest)}",
+                text=f"an object of {units.format_size(max(passed.values()))} is larger than the "
+                f"cache of {units.format_size(limit)}; it passes through whenever it is asked for",
                 cure="raise cache.size",
             )
+        elif passed:
+            yield notices.Notice(
+                key="no-room",
+                severity=notices.Severity.WARNING,
+                text=f"{len(passed)} objects passed through, because the cache was in use or its "
+                "disk full when they were asked for",
+                cure="raise cache.size, or free space on its disk",
+            )
+
+    def _make_room(self, needed: int) -> bool:
+        """Make room in the cache, from another thread."""
+        made = asyncio.run_coroutine_threadsafe(self._cache.make_room(needed), self._loop)
+        return made.result(_ROOM_SECONDS)
 
     def health(self) -> dict[str, Any]:
         """Return whether this rack can serve, for load balancers and probes."""
@@ -142,6 +166,10 @@ class RackController:
             "cache": self.cache_status(),
             "notices": [notices.describe(standing) for standing in self._board.standing()],
         }
+
+    def responses(self) -> dict[int, int]:
+        """Return how many answers machines got, by HTTP status."""
+        return dict(self._machines.requests)
 
     def cache_status(self) -> dict[str, Any]:
         """Return how full the cache is and what it did; sizes in bytes."""
@@ -189,8 +217,8 @@ class RackController:
         asked = await request.json()
         here = [sha256 for sha256, _ in self._cache.contents()]
         chosen = here if asked.get("all") else _matching(here, asked["objects"])
-        dropped = [sha256 for sha256 in chosen if self._cache.drop(sha256)]
-        in_use = [sha256 for sha256 in chosen if sha256 not in dropped]
+        dropped = await self._cache.drop(chosen)
+        in_use = sorted(set(chosen) - set(dropped))
         return web.json_response({"dropped": dropped, "in_use": in_use})
 
 
@@ -248,3 +276,9 @@ class _Metrics:
         for way, count in status["requests"].items():
             requests.add_metric([way], count)
         yield requests
+        responses = core.CounterMetricFamily(
+            "boot_resources_http_responses", "Answers to machines.", labels=["status"]
+        )
+        for code, count in self._rack.responses().items():
+            responses.add_metric([str(code)], count)
+        yield responses

@@ -14,7 +14,6 @@ import asyncio
 import collections
 import logging
 import os
-import threading
 import time
 from concurrent import futures
 
@@ -33,15 +32,10 @@ class FillFailed(errors.BootResourcesError):
 
 
 class Plan:
-    """Which blocks to fetch next. Safe to use from several threads.
-
-    Attributes:
-        size: bytes of the object.
-    """
+    """Which blocks to fetch next. Belongs to the event loop."""
 
     def __init__(self, incoming: partial.Partial) -> None:
         self._incoming = incoming
-        self._lock = threading.Lock()
         self._count = blocks.block_count(incoming.size)
         self._next = 0
         self._claimed: set[int] = set()
@@ -50,41 +44,37 @@ class Plan:
 
     def demand(self, index: int) -> bool:
         """Put a block to the front; False where it is here, or comes soon without that."""
-        with self._lock:
-            if not self._is_free(index) or index in self._demanded:
-                return False
-            nearest = self._first_missing()
-            if nearest is not None and nearest <= index < nearest + self._run_length:
-                return False
-            self._demanded.append(index)
-            return True
+        if not self._is_free(index) or index in self._demanded:
+            return False
+        nearest = self._first_missing()
+        if nearest is not None and nearest <= index < nearest + self._run_length:
+            return False
+        self._demanded.append(index)
+        return True
 
     def put_first(self, index: int) -> None:
         """Have the next run begin at this block."""
-        with self._lock:
-            self._demanded.appendleft(index)
+        self._demanded.appendleft(index)
 
     def next_run(self, *, demanded_only: bool = False) -> range | None:
         """Return the blocks to fetch next, now this caller's; None where nothing is left."""
-        with self._lock:
-            start = self._first_demanded()
-            if start is None and not demanded_only:
-                start = self._first_missing()
-            if start is None:
-                return None
-            stop = start + 1
-            while stop < min(self._count, start + self._run_length) and self._is_free(stop):
-                stop += 1
-            self._claimed.update(range(start, stop))
-            return range(start, stop)
+        start = self._first_demanded()
+        if start is None and not demanded_only:
+            start = self._first_missing()
+        if start is None:
+            return None
+        stop = start + 1
+        while stop < min(self._count, start + self._run_length) and self._is_free(stop):
+            stop += 1
+        self._claimed.update(range(start, stop))
+        return range(start, stop)
 
     def done(self, run: range, seconds: float) -> None:
         """Give a run back, fetched or not, and learn from its time how long the next should be."""
-        with self._lock:
-            self._claimed.difference_update(run)
-            self._next = min(self._next, run.start)
-            fitting = int(len(run) * _RUN_SECONDS / max(seconds, 1e-6))
-            self._run_length = max(1, min(_LONGEST_RUN, 2 * self._run_length, fitting))
+        self._claimed.difference_update(run)
+        self._next = min(self._next, run.start)
+        fitting = int(len(run) * _RUN_SECONDS / max(seconds, 1e-6))
+        self._run_length = max(1, min(_LONGEST_RUN, 2 * self._run_length, fitting))
 
     def _first_demanded(self) -> int | None:
         while self._demanded:
@@ -103,7 +93,7 @@ class Plan:
 
 
 class Fill:
-    """Brings one partial object to its end. Belongs to the event loop, except where marked."""
+    """Brings one partial object to its end. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -117,7 +107,7 @@ class Fill:
         self._plan = Plan(incoming)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, list[asyncio.Future[None]]] = collections.defaultdict(list)
-        self._workers: set[asyncio.Future[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._failure: FillFailed | None = None
 
     async def run(self, first: int) -> None:
@@ -135,26 +125,32 @@ class Fill:
             self._start_worker(demanded_only=False)
         while self._workers:
             await asyncio.wait(self._workers)
+        if not self.incoming.whole:
+            self.fail("it ended with blocks missing")
         if self._failure is not None:
             raise self._failure
 
-    def stop(self) -> None:
-        """Give up: workers end after their run, and whoever waits is told."""
-        self._fail("the rack is stopping", "ask again")
+    def fail(self, why: str, cure: str = "ask again") -> None:
+        """Give up: nothing more of it is sent, workers end after their run, all are told."""
+        if self._failure is None:
+            what = f"object {self.incoming.sha256[:12]} could not be filled: {why}"
+            self._failure = FillFailed(what, cure)
+        for index in list(self._waiting):
+            self._arrived(index)
 
     async def ready(self, position: int) -> int:
         """Wait for the byte at ``position``, and return up to where the bytes are here.
 
         Raises:
-            FillFailed: it will not come.
+            FillFailed: it will not come, or what came cannot be trusted any more.
         """
         index = position // blocks.BLOCK_SIZE
-        while index not in self.incoming:
-            if self._failure is not None:
-                raise self._failure
+        while self._failure is None and index not in self.incoming:
             if self._plan.demand(index):
                 self._start_worker(demanded_only=True)
             await self._arrival(index)
+        if self._failure is not None:
+            raise self._failure
         stop = index + 1
         while stop < blocks.block_count(self.incoming.size) and stop in self.incoming:
             stop += 1
@@ -168,32 +164,31 @@ class Fill:
             await arrival
 
     def _start_worker(self, *, demanded_only: bool) -> None:
-        worker = self._loop.run_in_executor(self._pool, self._work, demanded_only)
+        worker = asyncio.create_task(self._work(demanded_only=demanded_only))
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
-    def _work(self, demanded_only: bool) -> None:
-        """Fetch run after run, in a worker thread."""
+    async def _work(self, *, demanded_only: bool) -> None:
+        """Fetch run after run; each takes a thread for its own time only, so fills take turns."""
         while self._failure is None:
             run = self._plan.next_run(demanded_only=demanded_only)
             if run is None:
                 return
             started = time.monotonic()
             try:
-                self._regions.read(self.incoming.sha256, self.incoming.size, run, self._take)
+                await self._loop.run_in_executor(self._pool, self._fetch, run)
             except (errors.BootResourcesError, OSError) as error:
-                cure = getattr(error, "cure", "") or "check the disk of this rack"
-                self._loop.call_soon_threadsafe(self._fail, str(error), cure)
-                return
+                self.fail(str(error), getattr(error, "cure", "") or "check the disk of this rack")
+            except Exception:
+                # A defect must not leave machines waiting for ever.
+                logger.exception("a fill failed in a way that it should not")
+                self.fail("an internal error", "look at the rack's log")
             finally:
                 self._plan.done(run, time.monotonic() - started)
 
-    def _fail(self, why: str, cure: str) -> None:
-        if self._failure is None:
-            what = f"object {self.incoming.sha256[:12]} could not be filled: {why}"
-            self._failure = FillFailed(what, cure)
-        for index in list(self._waiting):
-            self._arrived(index)
+    def _fetch(self, run: range) -> None:
+        """Fetch one run, in a worker thread."""
+        self._regions.read(self.incoming.sha256, self.incoming.size, run, self._take)
 
     def _take(self, index: int, data: bytes) -> None:
         self.incoming.write(index, data)

@@ -10,7 +10,7 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pydantic
 
@@ -74,6 +74,8 @@ class Table:
         return None
 
 
+MakeRoom = Callable[[int], bool]
+Answered = Callable[[str], None]
 _EMPTY = messages.AvailableImages(cluster="", epoch=0, images=())
 
 
@@ -89,8 +91,23 @@ class Names:
         clients: Sequence[plane_client.RegionClient],
         path: pathlib.Path,
         board: notices.NoticeBoard,
+        make_room: MakeRoom,
+        answered: Answered,
         disk: disks.Disk | None = None,
     ) -> None:
+        """Take up the table that lies at ``path``.
+
+        Args:
+            clients: the regions to ask.
+            path: where the list is kept; it counts within the cache's bound.
+            board: this rack's notices.
+            make_room: called with the bytes that the list needs there, before it is written.
+            answered: called with the address of a region that answered.
+            disk: the file layer.
+        """
+        self._make_room = make_room
+        self._answered = answered
+        self._is_kept = True
         self._clients = clients
         self._path = path
         self._board = board
@@ -116,7 +133,8 @@ class Names:
     def _remembered(self) -> messages.AvailableImages:
         try:
             return messages.AvailableImages.model_validate_json(self._path.read_bytes())
-        except FileNotFoundError:
+        except OSError:
+            # There is none yet; what else is wrong with the directory, the cache says.
             return _EMPTY
         except pydantic.ValidationError:
             logger.warning("%s is damaged; the regions are asked anew", self._path)
@@ -128,23 +146,33 @@ class Names:
         while not self._stopping.is_set():
             client = self._clients[turn % len(self._clients)]
             try:
-                # The first answer of a region comes at once, so that we know that it is there.
-                since = self.table.listed.epoch if self.known else None
-                listed = client.images(since, _POLL_SECONDS if confirmed else 0)
+                self._ask(client, confirmed=confirmed)
                 confirmed = True
-                if listed is not None:
-                    self._replace(listed)
-                self.updated = time.monotonic()
-                self._board.state("names", [])
             except errors.BootResourcesError as error:
                 turn += 1
                 confirmed = False
                 self._board.state("names", [self._unreachable(error)])
                 self._stopping.wait(_RETRY_SECONDS)
-            except OSError as error:
-                # The new names are in force; a restart would know only the old ones.
-                self._board.state("names", [self._not_kept(error)])
+            except Exception:
+                # A defect must not end the names for good; it is logged whole, and tried again.
+                logger.exception("following the regions failed in a way that it should not")
+                confirmed = False
                 self._stopping.wait(_RETRY_SECONDS)
+
+    def _ask(self, client: plane_client.RegionClient, *, confirmed: bool) -> None:
+        # A region that was not asked before, or failed since, says all, and at once: what we
+        # have may be of another cluster, or newer than a catalog that was restored.
+        if confirmed and self._is_kept:
+            listed = client.images(self.table.listed.epoch, _POLL_SECONDS)
+        else:
+            listed = client.images(None, 0)
+        self._answered(client.address)
+        if listed is not None:
+            self._replace(listed)
+        self.updated = time.monotonic()
+        self._board.state("names", [] if self._is_kept else [self._not_kept()])
+        if not self._is_kept:
+            self._stopping.wait(_RETRY_SECONDS)
 
     def _unreachable(self, error: errors.BootResourcesError) -> notices.Notice:
         return notices.Notice(
@@ -154,13 +182,13 @@ class Names:
             cure=error.cure or "check the region and the network; what is cached is served",
         )
 
-    def _not_kept(self, error: OSError) -> notices.Notice:
+    def _not_kept(self) -> notices.Notice:
         return notices.Notice(
             key="disk",
             severity=notices.Severity.WARNING,
-            text=f"the list of available images could not be written to {self._path}: "
-            f"{error.strerror}",
-            cure="free space there; it is written with the next change",
+            text=f"the list of available images could not be written to {self._path}; after a "
+            "restart without regions the rack would know only the list before",
+            cure="free space there, or raise cache.size; it is tried again",
         )
 
     def _replace(self, listed: messages.AvailableImages) -> None:
@@ -171,7 +199,21 @@ class Names:
                 f"if that is meant, stop the rack, remove {self._path} and start it",
             )
         if listed.epoch < before.epoch:
-            # Another region may not have seen the newest change yet; it will.
-            return
+            raise errors.BootResourcesError(
+                f"a region lists epoch {listed.epoch}, older than epoch {before.epoch} that is "
+                "known here",
+                "it may be behind the others for a moment; if the catalog was restored from a "
+                f"backup, stop the rack, remove {self._path} and start it",
+            )
         self.table = Table.of(listed)
-        self._disk.publish(self._path, listed.model_dump_json().encode())
+        self._is_kept = self._keep(listed.model_dump_json().encode())
+
+    def _keep(self, data: bytes) -> bool:
+        try:
+            if not self._make_room(2 * len(data)):
+                return False
+            self._disk.publish(self._path, data)
+        except OSError as error:
+            logger.warning("the list of available images could not be written: %s", error)
+            return False
+        return True

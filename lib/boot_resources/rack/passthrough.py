@@ -7,9 +7,7 @@ each of the machines that are served at once; further ones wait for their turn.
 
 import asyncio
 import collections
-import contextlib
 import hashlib
-from collections.abc import AsyncIterator
 from concurrent import futures
 
 from boot_resources.rack import regions as region_choice
@@ -29,11 +27,13 @@ class BlockPool:
         self._blocks = collections.OrderedDict()
         self._turns = asyncio.Semaphore(MACHINES)
 
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until this machine may be served."""
-        async with self._turns:
-            yield
+    async def enter(self) -> None:
+        """Wait until another machine may be served; ``leave`` lets the next one in."""
+        await self._turns.acquire()
+
+    def leave(self) -> None:
+        """Let the next machine in."""
+        self._turns.release()
 
     async def block(self, sha256: str, block_map: blocks.BlockMap, index: int) -> bytes:
         """Return a checked block.

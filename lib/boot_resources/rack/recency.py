@@ -23,7 +23,7 @@ class Recency:
     """Least recently used first. Used by one thread, save for ``sync``."""
 
     def __init__(self, disk: disks.Disk, path: pathlib.Path, present: Iterable[str]) -> None:
-        """Read the log at ``path``.
+        """Read the log at ``path``; nothing is written before ``begin``.
 
         Args:
             disk: the file layer.
@@ -44,7 +44,14 @@ class Recency:
         # Held while the descriptor is replaced or used by another thread's sync.
         self._fd_lock = threading.Lock()
         self._fd = -1
-        self._rewrite()
+        self._records = 0
+
+    def begin(self) -> None:
+        """Start the log anew with what is remembered; call it when there is room on the disk."""
+        try:
+            self._rewrite()
+        except OSError as error:
+            logger.warning("the order of use is kept in memory only: %s", error)
 
     def touch(self, sha256: str) -> None:
         """Note that the object was used now."""
@@ -58,7 +65,7 @@ class Recency:
             logger.warning("the order of use is kept in memory only: %s", error)
 
     def _note(self, sha256: str) -> None:
-        if self._records >= 2 * len(self._order) + _SLACK:
+        if self._fd < 0 or self._records >= 2 * len(self._order) + _SLACK:
             self._rewrite()
             return
         self._disk.write(self._fd, bytes.fromhex(sha256), self._records * _DIGEST)
@@ -90,7 +97,8 @@ class Recency:
             self.sync()
         except OSError as error:
             logger.warning("the order of use could not be made durable: %s", error)
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def _rewrite(self) -> None:
         with self._fd_lock:

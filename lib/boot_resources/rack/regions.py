@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 20.0
 """Seconds without a single good block after which a transfer is given up."""
 _FIRST_PENALTY = 0.25
-_LONGEST_PENALTY = 30.0
+_LONGEST_PENALTY = 4.0
 _PAUSE = 0.1
 
 Take = Callable[[int, bytes], None]
@@ -81,8 +81,17 @@ class Regions:
             return [dataclasses.replace(health) for health in self._health]
 
     def stop(self) -> None:
-        """Ask nobody a second time from now on: the rack stops."""
+        """End what is under way and ask nobody again: the rack stops."""
         self._stopping.set()
+        for client in self._clients.values():
+            client.hang_up()
+
+    def answered(self, address: str) -> None:
+        """Note that a region answered, to whatever question."""
+        with self._lock:
+            for health in self._health:
+                if health.address == address:
+                    self._note_success(health)
 
     def close(self) -> None:
         """Close all connections."""
@@ -137,16 +146,25 @@ class Regions:
         with self._lock:
             health = choose(self._health, time.monotonic())
             health.busy += 1
+            pause = health.retry_at - time.monotonic()
+        # Nobody else is left: the one that failed is given its time.
+        self._stopping.wait(max(0.0, pause))
         try:
             yield self._clients[health.address]
         except errors.BootResourcesError as error:
             self._note_failure(health, error)
             raise _TryAnother(str(error)) from error
         else:
-            health.failures, health.retry_at, health.problem = 0, 0.0, ""
+            with self._lock:
+                self._note_success(health)
         finally:
             with self._lock:
                 health.busy -= 1
+
+    def _note_success(self, health: Health) -> None:
+        if health.failures:
+            logger.info("region %s answers again", health.address)
+        health.failures, health.retry_at, health.problem = 0, 0.0, ""
 
     def _note_failure(self, health: Health, error: errors.BootResourcesError) -> None:
         with self._lock:
@@ -154,9 +172,8 @@ class Regions:
             health.failures += 1
             health.retry_at = time.monotonic() + penalty
             health.problem = str(error)
-        logger.warning(
-            "%s; asked again after %.1f s if another region does not help", error, penalty
-        )
+            level = logging.WARNING if health.failures == 1 else logging.DEBUG
+        logger.log(level, "%s; asked again after %.1f s", error, penalty)
 
     def _count(self, size: int) -> None:
         with self._lock:

@@ -49,7 +49,12 @@ class MachinePort:
         return app
 
     async def _images(self, request: web.Request) -> web.StreamResponse:
-        response = await self._answer(request)
+        try:
+            response = await self._answer(request)
+        except OSError as error:
+            # Out of descriptors, say: this machine has to wait, the others go on.
+            logger.warning("cannot open what %s asks for: %s", request.path, error)
+            response = _plain_later("this rack cannot open the object now")
         self.requests[response.status] = self.requests.get(response.status, 0) + 1
         return response
 
@@ -75,8 +80,8 @@ class MachinePort:
         body = self._supply.cached(sha256)
         if body is None:
             return self._unknown(f"no available image has the object {sha256}")
-        answer = ranges.answer(request.headers, sha256, body.size)
-        return await self._send(request, answer, body)
+        answer = ranges.answer(request.headers, sha256, body.size, request.method)
+        return await self._send(request, sha256, answer, body)
 
     def _unknown(self, what: str) -> web.Response:
         if not self._names.known:
@@ -87,17 +92,17 @@ class MachinePort:
     async def _listed(
         self, request: web.Request, item: messages.AvailableItem
     ) -> web.StreamResponse:
-        answer = ranges.answer(request.headers, item.sha256, item.size)
+        answer = ranges.answer(request.headers, item.sha256, item.size, request.method)
         if request.method == "HEAD" or not answer.length:
             return web.Response(status=answer.status, headers=answer.headers)
         try:
             body = await self._supply.body(item, answer.start)
         except errors.BootResourcesError as error:
             return _unavailable(error)
-        return await self._send(request, answer, body)
+        return await self._send(request, item.sha256, answer, body)
 
     async def _send(
-        self, request: web.Request, answer: ranges.Answer, body: supplies.Body
+        self, request: web.Request, sha256: str, answer: ranges.Answer, body: supplies.Body
     ) -> web.StreamResponse:
         with contextlib.closing(body):
             if request.method == "HEAD" or not answer.length:
@@ -110,7 +115,11 @@ class MachinePort:
             response = web.StreamResponse(status=answer.status, headers=answer.headers)
             _give_up_on_silence(request)
             await response.prepare(request)
-            await self._send_body(sending.Outlet(request, response), answer, body)
+            try:
+                await self._send_body(sending.Outlet(request, response), answer, body)
+            except sending.FileFailed as error:
+                logger.error("object %s is filled anew: %s", sha256[:12], error)
+                self._supply.lose(sha256)
             return response
 
     async def _send_body(

@@ -22,6 +22,7 @@ from boot_resources.service import sending
 from boot_resources.store import blocks, objects, partial
 
 logger = logging.getLogger(__name__)
+_PIECE = 8 * blocks.BLOCK_SIZE
 
 
 class Way(enum.StrEnum):
@@ -89,7 +90,8 @@ class _FillingBody:
 
     async def send(self, outlet: sending.Outlet, start: int, stop: int) -> None:
         while start < stop:
-            here = min(stop, await self._growing.ready(start))
+            # In pieces, so that a fill that turns out wrong is noticed before the next one.
+            here = min(stop, start + _PIECE, await self._growing.ready(start))
             await outlet.file(self._growing.fd, start, here)
             start = here
 
@@ -108,26 +110,40 @@ class _PassingBody:
         self._pool = pool
         self._sha256 = sha256
         self._map = block_map
+        self._has_turn = False
+        self._first: tuple[int, bytes] | None = None
         self.size = block_map.size
 
     async def ready(self, position: int) -> None:
-        await self._pool.block(self._sha256, self._map, position // blocks.BLOCK_SIZE)
+        if not self._has_turn:
+            await self._pool.enter()
+            self._has_turn = True
+        index = position // blocks.BLOCK_SIZE
+        # Kept for `send`, because the pool may have let it go by then.
+        self._first = index, await self._pool.block(self._sha256, self._map, index)
 
     async def send(self, outlet: sending.Outlet, start: int, stop: int) -> None:
-        async with self._pool.turn():
-            async for piece in self._pieces(start, stop):
-                await outlet.data(piece)
+        async for piece in self._pieces(start, stop):
+            await outlet.data(piece)
+
+    async def _block(self, index: int) -> bytes:
+        first, self._first = self._first, None
+        if first is not None and first[0] == index:
+            return first[1]
+        return await self._pool.block(self._sha256, self._map, index)
 
     async def _pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
         for index in blocks.blocks_of_range(start, stop):
-            block = await self._pool.block(self._sha256, self._map, index)
+            block = await self._block(index)
             base = blocks.block_start(index)
             first, last = max(start - base, 0), min(stop - base, len(block))
             for at in range(first, last, self._SLICE):
                 yield block[at : min(at + self._SLICE, last)]
 
     def close(self) -> None:
-        """Do nothing: the pool lets its blocks go by itself."""
+        if self._has_turn:
+            self._has_turn = False
+            self._pool.leave()
 
 
 class Supply:
@@ -144,8 +160,8 @@ class Supply:
         self._running: dict[str, tuple[fills.Fill, asyncio.Task[None]]] = {}
         self.ways: collections.Counter[Way] = collections.Counter()
         """How many requests were answered in which way, since the start."""
-        self.too_large: dict[str, int] = {}
-        """Objects that passed through because they do not fit, and their bytes."""
+        self.passed: dict[str, int] = {}
+        """Objects that passed through when they were last asked for, and their bytes."""
 
     async def body(self, item: messages.AvailableItem, start: int) -> Body:
         """Return the body of an object that the regions list; a fill begins at byte ``start``.
@@ -163,6 +179,10 @@ class Supply:
         opened = self._cache.open(sha256)
         return _CachedBody(self._cache, sha256, opened) if opened is not None else None
 
+    def lose(self, sha256: str) -> None:
+        """Let go of a cached object that the disk no longer gives; it is filled anew."""
+        self._cache.lose(sha256)
+
     def filling(self) -> dict[str, tuple[int, int]]:
         """Return the bytes here and in all of each object that is on its way in."""
         return {
@@ -174,7 +194,7 @@ class Supply:
         """End all fills; what came is kept for the next start."""
         self._regions.stop()
         for fill, _ in self._running.values():
-            fill.stop()
+            fill.fail("the rack is stopping")
         tasks = [*self._starting.values(), *(task for _, task in self._running.values())]
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -205,6 +225,11 @@ class Supply:
             block_map = await loop.run_in_executor(
                 self._pool, self._regions.block_map, item.sha256, item.map_digest
             )
+            if block_map.size != item.size:
+                raise blocks.BadBlockMap(
+                    f"object {item.sha256[:12]} is listed with {item.size} bytes, its block map "
+                    f"has {block_map.size}"
+                )
             incoming = await self._admit(item, block_map)
             if incoming is None:
                 self._cache.release(item.sha256)
@@ -227,9 +252,9 @@ class Supply:
             logger.warning("no space to cache object %s: %s", item.sha256[:12], error)
             incoming = None
         if incoming is None:
-            self.too_large[item.sha256] = item.size
+            self.passed[item.sha256] = item.size
         else:
-            self.too_large.pop(item.sha256, None)
+            self.passed.pop(item.sha256, None)
         return incoming
 
     async def _carry_out(self, fill: fills.Fill, start: int) -> None:
@@ -240,9 +265,17 @@ class Supply:
             incoming.close()
         except (partial.WrongObject, OSError) as error:
             logger.error("object %s was filled and thrown away: %s", incoming.sha256[:12], error)
+            # Whoever is still being served from it gets no more.
+            fill.fail(f"what came cannot be trusted: {error}")
             self._cache.abandon(incoming)
         except errors.BootResourcesError as error:
             logger.warning("%s", error)
+            incoming.close()
+            self._cache.suspend(incoming.sha256)
+        except Exception:
+            # A defect must not leave machines waiting, nor the object pinned.
+            logger.exception("a fill ended in a way that it should not")
+            fill.fail("an internal error", "look at the rack's log")
             incoming.close()
             self._cache.suspend(incoming.sha256)
         finally:

@@ -21,13 +21,11 @@ from boot_resources.catalog import (
     sources,
 )
 from boot_resources.settings import region as region_settings
-from boot_resources.store import audit, storage
+from boot_resources.store import identity, storage
 
 logger = logging.getLogger(__name__)
 SCOPE = "catalog"
 """The scope of notices about what the catalog says."""
-STORAGE = "storage"
-"""The scope of notices about this region's disk."""
 
 
 def prepare(catalog: database.Catalog) -> str:
@@ -46,9 +44,24 @@ def join(
 ) -> None:
     """Make this region a member that holds what its disk holds.
 
+    An object of which another region proved something else is held no longer; it does not keep
+    the others, and the region, away.
+
     Raises:
         errors.BootResourcesError: the catalog is not to be had or refuses.
     """
+    while True:
+        try:
+            _join(catalog, store, settings)
+        except holdings.MapDisagreement as error:
+            store.give_up(error.sha256, str(error))
+        else:
+            return
+
+
+def _join(
+    catalog: database.Catalog, store: storage.Storage, settings: region_settings.RegionSettings
+) -> None:
     address = settings.plane.address or f"{socket.getfqdn()}:{settings.plane.port}"
     proofs = [
         holdings.Proof(sha256, proof.size, proof.map_digest)
@@ -149,30 +162,6 @@ def _notices(
         )
 
 
-def storage_notices(report: audit.Report) -> list[notices.Notice]:
-    """Return what an audit or a check of the store says to an operator."""
-    stated = [
-        notices.Notice(
-            finding.sha256[:12],
-            notices.Severity.WARNING,
-            f"object {finding.sha256[:12]} was {finding.verdict}: {finding.detail}",
-            "it was set aside in damaged/ and is fetched again; check the disk's health",
-        )
-        for finding in report.findings
-    ]
-    if report.strangers:
-        stated.append(
-            notices.Notice(
-                "strangers",
-                notices.Severity.INFO,
-                f"{len(report.strangers)} names among the objects are not ours, for example "
-                f"{report.strangers[0].name!r}; they are left alone",
-                "move them away if nobody needs them there",
-            )
-        )
-    return stated
-
-
 def unreachable(error: errors.BootResourcesError) -> notices.Notice:
     """Return the notice for a catalog that is not to be had."""
     return notices.Notice(
@@ -180,4 +169,33 @@ def unreachable(error: errors.BootResourcesError) -> notices.Notice:
         notices.Severity.CRITICAL,
         f"{error}; what is available goes on being served, nothing new is fetched",
         error.cure or "check the database; the region goes on by itself",
+    )
+
+
+def refused(error: errors.BootResourcesError) -> notices.Notice:
+    """Return the notice for a catalog that is there and cannot be used, in its own words."""
+    return notices.Notice(
+        "refused",
+        notices.Severity.CRITICAL,
+        f"{error}; what is available goes on being served, nothing new is fetched",
+        error.cure,
+    )
+
+
+def about_owner(
+    error: identity.AnotherCluster, catalog: database.Catalog
+) -> identity.ForeignDirectory:
+    """Return the refusal of a store of another cluster; it is told apart where the catalog is new.
+
+    Raises:
+        errors.BootResourcesError: the catalog is not to be had.
+    """
+    with catalog.read() as conn:
+        if cluster.members(conn) or images.listing(conn):
+            return error
+    return identity.ForeignDirectory(
+        f"the store {error.root} belongs to cluster {error.owner}, and the catalog "
+        f"{catalog.name} is new and empty",
+        "restore that cluster's catalog, or point catalog.url to it; or begin anew and point "
+        "storage.path to an empty directory; nothing was touched",
     )

@@ -1,34 +1,45 @@
 """What is available: the one list that racks get.
 
 It is made from the catalog whenever that may have changed, and lies beside the store as well, so
-that a region goes on offering with the database down, even after a restart.
+that a region goes on offering with the database down, even after a restart. A disk that takes no
+file does not hold the list up: it is offered first and written then, now or with the next call.
 """
 
 import asyncio
 import logging
 import pathlib
 import threading
+from collections.abc import Callable, Iterable
 
 import pydantic
 
+from boot_resources import notices
 from boot_resources.catalog import availability
 from boot_resources.plane import messages
 from boot_resources.store import disk as disks
 
 logger = logging.getLogger(__name__)
+SCOPE = "offer"
+"""The scope of notices about the list of what is available."""
 
 
 class Offer:
     """The newest list, and those who wait for a newer one. Built in the event loop's thread."""
 
-    def __init__(self, path: pathlib.Path, disk: disks.Disk | None = None) -> None:
+    def __init__(
+        self, path: pathlib.Path, board: notices.NoticeBoard, disk: disks.Disk | None = None
+    ) -> None:
         """Take up the list that lies at ``path``, if there is one."""
         self._path = path
+        self._board = board
         self._disk = disk or disks.Disk()
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._lock = threading.Lock()
         self._current = _remembered(path)
+        self._kept = self._current
+        # The list after which the catalog was set back, while ours is older than that.
+        self._set_back: messages.AvailableImages | None = None
         self._closing = False
 
     @property
@@ -36,21 +47,47 @@ class Offer:
         """The newest list; None before a catalog was ever seen."""
         return self._current
 
-    def replace(self, found: availability.Availability) -> None:
-        """Offer what the catalog says is available. May be called by any thread."""
-        listed = _listed(found)
-        with self._lock:
-            if self._is_known(listed):
-                return
-            self._disk.publish(self._path, listed.model_dump_json().encode())
-            self._current = listed
-        self._loop.call_soon_threadsafe(self._wake)
+    @property
+    def is_kept(self) -> bool:
+        """Whether the newest list lies on the disk; otherwise ``replace`` writes it."""
+        return self._kept is self._current
 
-    def _is_known(self, listed: messages.AvailableImages) -> bool:
-        known = self._current
-        return (
-            known is not None and known.cluster == listed.cluster and known.epoch >= listed.epoch
+    def replace(self, read: Callable[[], availability.Availability]) -> None:
+        """Offer what the catalog says is available. May be called by any thread.
+
+        Args:
+            read: asks the catalog. Calls follow one another, so what one reads is never older
+                than what the one before it read, unless the catalog itself was set back.
+        """
+        with self._lock:
+            listed = _listed(read())
+            known = self._current
+            if known is None or (known.cluster, known.epoch) != (listed.cluster, listed.epoch):
+                self._note_a_step_back(known, listed)
+                self._current = listed
+                self._loop.call_soon_threadsafe(self._wake)
+            problem = None if self.is_kept else self._keep(listed)
+            self._board.state(SCOPE, _notices(problem, self._set_back, listed))
+
+    def _note_a_step_back(
+        self, known: messages.AvailableImages | None, listed: messages.AvailableImages
+    ) -> None:
+        latest = self._set_back or known
+        is_behind = (
+            latest is not None
+            and latest.cluster == listed.cluster
+            and listed.epoch < latest.epoch
         )
+        self._set_back = latest if is_behind else None
+
+    def _keep(self, listed: messages.AvailableImages) -> OSError | None:
+        try:
+            self._disk.publish(self._path, listed.model_dump_json().encode())
+        except OSError as error:
+            logger.warning("%s could not be written: %s", self._path, error)
+            return error
+        self._kept = listed
+        return None
 
     def _wake(self) -> None:
         waiting, self._changed = self._changed, asyncio.Event()
@@ -88,6 +125,30 @@ def _remembered(path: pathlib.Path) -> messages.AvailableImages | None:
     except pydantic.ValidationError:
         logger.warning("%s is damaged; the catalog is asked anew", path)
         return None
+
+
+def _notices(
+    problem: OSError | None,
+    set_back: messages.AvailableImages | None,
+    listed: messages.AvailableImages,
+) -> Iterable[notices.Notice]:
+    if problem is not None:
+        yield notices.Notice(
+            "unwritten",
+            notices.Severity.WARNING,
+            "the list of what is available is offered, and could not be written beside the store: "
+            f"{problem.strerror}; a restart without the database would offer an older one",
+            "free space there, or look at the disk; it is written again by itself",
+        )
+    if set_back is not None:
+        yield notices.Notice(
+            "set-back",
+            notices.Severity.WARNING,
+            f"the catalog is at epoch {listed.epoch} and was at {set_back.epoch}: it was restored "
+            "from a backup; what it says is offered",
+            "racks keep what they knew until the epoch has passed that; each says how to go on "
+            "at once",
+        )
 
 
 def _listed(found: availability.Availability) -> messages.AvailableImages:

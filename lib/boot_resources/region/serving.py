@@ -126,7 +126,7 @@ class PlanePort:
             await asyncio.to_thread(self._lost, sha256, error)
             return _missing(error)
         with opened:
-            answer = ranges.answer(request.headers, sha256, opened.size)
+            answer = ranges.answer(request.headers, sha256, opened.size, request.method)
             if request.method == "HEAD" or not answer.length:
                 return web.Response(status=answer.status, headers=answer.headers)
             response = web.StreamResponse(status=answer.status, headers=answer.headers)

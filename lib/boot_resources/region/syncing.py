@@ -1,7 +1,8 @@
 """The thread that runs the sync: every interval, when asked, and again soon after a failure.
 
 The catalog may be down when the region starts: then the thread keeps trying to join, and what is
-offered from disk goes on being served meanwhile.
+offered from disk goes on being served meanwhile. A source that cannot be read is asked again soon,
+then less and less often, and at the latest after the interval.
 """
 
 import dataclasses
@@ -11,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from boot_resources import errors, notices
-from boot_resources.catalog import availability, database, holdings, noticeboard
-from boot_resources.region import membership
+from boot_resources.catalog import availability, database, failures, holdings, noticeboard
+from boot_resources.region import condition, membership
 from boot_resources.region import offer as offers
 from boot_resources.sync import engine as engines
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 30.0
 _CATALOG_RETRY_SECONDS = 2.0
 CATALOG = "database"
-"""The scope of notices about reaching the catalog."""
+"""The scope of notices about reaching and using the catalog."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +55,11 @@ class Syncing:
         catalog: database.Catalog,
         offer: offers.Offer,
         board: notices.NoticeBoard,
+        disk: condition.DiskCondition,
         join: Callable[[], None],
         region: str,
         interval: float,
+        stop: threading.Event,
     ) -> None:
         self.engine = engine
         self.last = LastPass()
@@ -64,15 +67,17 @@ class Syncing:
         self._catalog = catalog
         self._offer = offer
         self._board = board
+        self._disk = disk
         self._join = join
         self._region = region
         self._interval = interval
-        self._stop = threading.Event()
+        self._stop = stop
         self._wake = threading.Condition()
         self._asked = 0
         self._running = False
         self._nudged = False
         self._joined = False
+        self._unread = 0
         self._thread = threading.Thread(target=self._loop, name="sync")
 
     def start(self) -> None:
@@ -111,20 +116,24 @@ class Syncing:
 
         With the catalog down it learns so when this region joins anew.
         """
-        try:
-            with self._catalog.write() as conn:
-                holdings.drop(conn, self._region, gone)
-                availability.refresh(conn)
-            self.renew_offer()
-        except errors.BootResourcesError as error:
-            logger.warning("the catalog does not know yet what was lost here: %s", error)
-            self._joined = False
+        if self._joined:
+            try:
+                with self._catalog.write() as conn:
+                    holdings.drop(conn, self._region, gone)
+                    availability.refresh(conn)
+                self.renew_offer()
+            except errors.BootResourcesError as error:
+                logger.warning("the catalog does not know yet what was lost here: %s", error)
+                self._joined = False
         self.nudge()
 
     def renew_offer(self) -> None:
         """Offer what the catalog says is available now."""
+        self._offer.replace(self._available)
+
+    def _available(self) -> availability.Availability:
         with self._catalog.read() as conn:
-            self._offer.replace(availability.available(conn))
+            return availability.available(conn)
 
     def _loop(self) -> None:
         source_due = 0.0
@@ -133,14 +142,21 @@ class Syncing:
                 self._running = True
                 asked = self._asked > self.last.number
             read_source = asked or time.monotonic() >= source_due
-            if read_source:
-                source_due = time.monotonic() + self._interval
             pause = self._pass(read_source=read_source)
-            if not self._joined:
-                source_due = time.monotonic() + pause
+            if read_source:
+                source_due = time.monotonic() + self._until_next_reading(pause)
             with self._wake:
                 self._wake.wait_for(self._is_due, min(pause, source_due - time.monotonic()))
                 self._nudged = False
+
+    def _until_next_reading(self, pause: float) -> float:
+        """Return the seconds after which the source is to be read again."""
+        outcome = self.last.outcome
+        if outcome is None:
+            # It may not have come to a reading.
+            return pause
+        self._unread = self._unread + 1 if outcome.unread else 0
+        return source_pause(self._unread, self._interval)
 
     def _is_due(self) -> bool:
         return self._stop.is_set() or self._nudged or self._asked > self.last.number
@@ -162,17 +178,20 @@ class Syncing:
             self._board.state(CATALOG, [])
             self.renew_offer()
             logger.info("sync: %s", engines.format_outcome(outcome))
-        except errors.BootResourcesError as error:
-            failure = str(error)
-            if not self._stop.is_set():
-                logger.warning("sync: %s", error)
-                self._board.state(CATALOG, [membership.unreachable(error)])
+        except (failures.CatalogUnavailable, failures.CatalogBusy) as error:
+            failure = self._say(error, membership.unreachable(error))
             pause = _CATALOG_RETRY_SECONDS
+        except errors.BootResourcesError as error:
+            failure = self._say(error, membership.refused(error))
+            pause = _RETRY_SECONDS
         except Exception:
             # A defect must not end the sync for good; it is logged whole, and tried again.
             logger.exception("the sync failed in a way that it should not")
             failure = "an internal error; the log has the details"
             pause = _RETRY_SECONDS
+        if not self._offer.is_kept:
+            pause = min(pause, _RETRY_SECONDS)
+        self._state_disk()
         self._mirror_notices()
         with self._wake:
             if outcome is not None:
@@ -181,9 +200,30 @@ class Syncing:
             self._running = False
         return pause
 
+    def _say(self, error: errors.BootResourcesError, notice: notices.Notice) -> str:
+        """Say why a pass failed, unless that is because it was stopped; return it in words."""
+        if not self._stop.is_set():
+            logger.warning("sync: %s", error)
+            self._board.state(CATALOG, [notice])
+        return str(error)
+
+    def _state_disk(self) -> None:
+        try:
+            self._disk.state()
+        except OSError as error:
+            logger.warning("the store cannot be looked at: %s", error)
+
     def _mirror_notices(self) -> None:
         try:
             with self._catalog.write() as conn:
                 noticeboard.mirror(conn, self._region, self._board.standing())
         except errors.BootResourcesError as error:
             logger.debug("the notices stay on this unit: %s", error)
+
+
+def source_pause(unread: int, interval: float) -> float:
+    """Return the seconds between readings of the source, the last ``unread`` of which failed."""
+    if not unread:
+        return interval
+    # A bounded power: a source may be away for months.
+    return min(interval, _RETRY_SECONDS * 2.0 ** min(unread - 1, 30))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -32,6 +33,7 @@ def run(
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     """Run ``main`` until it returns; the event it is given is set at SIGTERM and SIGINT."""
+    _allow_many_connections()
 
     async def supervised() -> None:
         stop = asyncio.Event()
@@ -42,6 +44,13 @@ def run(
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(supervised())
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of descriptors as far as we may: a transfer needs two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextlib.asynccontextmanager

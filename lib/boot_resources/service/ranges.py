@@ -26,13 +26,14 @@ class Answer:
         return self.stop - self.start
 
 
-def answer(headers: Mapping[str, str], sha256: str, size: int) -> Answer:
+def answer(headers: Mapping[str, str], sha256: str, size: int, method: str = "GET") -> Answer:
     """Decide the answer to a GET or HEAD of an object.
 
     Args:
         headers: the request's, by case-insensitive name.
         sha256: the object.
         size: bytes of the object.
+        method: ``GET`` or ``HEAD``; a range is understood in a GET only (RFC 9110, 14.2).
     """
     tag = f'"{sha256}"'
     common = {
@@ -44,7 +45,7 @@ def answer(headers: Mapping[str, str], sha256: str, size: int) -> Answer:
     }
     if _matches(headers.get("If-None-Match"), tag):
         return Answer(304, 0, 0, common)
-    asked = headers.get("Range")
+    asked = headers.get("Range") if method == "GET" else None
     if asked is None or headers.get("If-Range", tag) != tag:
         return _whole(size, common)
     match = _RANGE.fullmatch(asked)

@@ -5,9 +5,9 @@ where it is, they are read a block at a time in a worker thread.
 """
 
 import asyncio
+import errno
 import os
 import socket
-from typing import NoReturn
 
 from aiohttp import web
 
@@ -16,10 +16,16 @@ _LOST = (ConnectionError, TimeoutError, RuntimeError)
 _CHUNK = 1024 * 1024
 _AT_ONCE = 1024 * 1024
 """Bytes that one machine may get in one turn of the event loop, however fast it reads."""
+_PIECE = 8 * 1024 * 1024
+"""Bytes after which it is counted what was sent."""
 
 
 class ClientGone(ConnectionError):
     """Whoever asked went away; nothing else is wrong."""
+
+
+class FileFailed(OSError):
+    """The file could not be read, or ended early; the connection was cut."""
 
 
 class _Descriptor:
@@ -52,6 +58,8 @@ class Outlet:
         Raises:
             ClientGone: the connection is lost.
         """
+        if not chunk:
+            return
         try:
             await self._response.write(chunk)
         except _LOST as error:
@@ -62,25 +70,25 @@ class Outlet:
         """Send the bytes [start, stop) of a file.
 
         Raises:
-            ClientGone: the connection is lost. Where the file ends before ``stop`` it is cut:
+            ClientGone: the connection is lost.
+            FileFailed: the file cannot be read, or ends before ``stop``. The connection was cut:
                 whatever came next on it would be taken for the rest of the file.
         """
-        if self._request.secure:
-            await self._read_and_send(fd, start, stop)
-            return
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            raise ClientGone("the connection is closed")
-        try:
-            at = _send_what_fits(transport, fd, start, min(stop, start + _AT_ONCE))
-            if at < stop:
-                loop = asyncio.get_running_loop()
-                at += await loop.sendfile(transport, _Descriptor(fd), at, stop - at)  # type: ignore[arg-type]
-        except _LOST as error:
-            raise ClientGone(str(error)) from error
-        self.sent += at - start
-        if at < stop:
-            self._cut_short()
+        send = self._read_and_send if self._request.secure else self._send_from_kernel
+        while start < stop:
+            try:
+                sent = await send(fd, start, min(stop, start + _PIECE))
+            except _LOST as error:
+                raise ClientGone(str(error)) from error
+            except OSError as error:
+                self.abort()
+                raise FileFailed(
+                    error.errno, f"a file cannot be read: {error.strerror}"
+                ) from error
+            if not sent:
+                self.abort()
+                raise FileFailed(errno.EIO, "a file ended early")
+            start += sent
 
     async def end(self) -> None:
         """Finish the response; the connection may then carry another request.
@@ -98,20 +106,27 @@ class Outlet:
         if self._request.transport is not None:
             self._request.transport.abort()
 
-    async def _read_and_send(self, fd: int, start: int, stop: int) -> None:
-        loop = asyncio.get_running_loop()
-        while start < stop:
-            chunk = await loop.run_in_executor(
-                None, os.pread, fd, min(_CHUNK, stop - start), start
-            )
-            if not chunk:
-                self._cut_short()
-            await self.data(chunk)
-            start += len(chunk)
+    async def _send_from_kernel(self, fd: int, start: int, stop: int) -> int:
+        """Send from a file and return how many bytes went; fewer only where the file ends."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone("the connection is closed")
+        at = _send_what_fits(transport, fd, start, min(stop, start + _AT_ONCE))
+        self.sent += at - start
+        if at < stop:
+            loop = asyncio.get_running_loop()
+            more = await loop.sendfile(transport, _Descriptor(fd), at, stop - at)  # type: ignore[arg-type]
+            self.sent += more
+            at += more
+        return at - start
 
-    def _cut_short(self) -> NoReturn:
-        self.abort()
-        raise ClientGone("the file ended early, so the connection was cut")
+    async def _read_and_send(self, fd: int, start: int, stop: int) -> int:
+        """Send from a file and return how many bytes went; 0 where the file ends."""
+        loop = asyncio.get_running_loop()
+        size = min(_CHUNK, stop - start)
+        chunk = await loop.run_in_executor(None, os.pread, fd, size, start)
+        await self.data(chunk)
+        return len(chunk)
 
 
 def _send_what_fits(transport: asyncio.Transport, fd: int, start: int, stop: int) -> int:

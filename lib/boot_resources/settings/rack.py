@@ -5,14 +5,14 @@ from typing import Literal
 
 import pydantic
 
-from boot_resources import units
+from boot_resources import addresses, units
 from boot_resources.settings import values
 
 
 class Cache(values.Table):
     """The objects that machines asked for, the least recently used ones going first."""
 
-    path: pathlib.Path = pathlib.Path("/var/cache/boot-resources")
+    path: values.Path = pathlib.Path("/var/cache/boot-resources")
     """Directory of the cache. It must be empty at first."""
     size: values.Size = 4 * units.GIB
     """The most that it takes on the disk, all included (size). A change takes effect at start."""
@@ -30,7 +30,7 @@ class Http(values.Table):
 class Control(values.Table):
     """How the command reaches this controller."""
 
-    socket: pathlib.Path = pathlib.Path("/run/boot-resources/rack.sock")
+    socket: values.Path = pathlib.Path("/run/boot-resources/rack.sock")
     """Path of the local socket; only its owner and root may use it."""
 
 
@@ -55,7 +55,5 @@ class RackSettings(values.Table):
     @classmethod
     def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
-            host, colon, port = address.rpartition(":")
-            if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
-                raise ValueError(f"{address!r} is not HOST:PORT, for example 10.0.0.5:5290")
+            addresses.split(address)
         return value

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from boot_resources import units
+from boot_resources import addresses, units
 from boot_resources.settings import values
 
 SEED_SOURCE = "https://images.maas.io/ephemeral-v3/stable/"
@@ -18,7 +18,7 @@ UBUNTU_KEYRING = pathlib.Path("/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg
 class Storage(values.Table):
     """Where this region keeps images."""
 
-    path: pathlib.Path = pathlib.Path("/var/lib/maas/image-storage")
+    path: values.Path = pathlib.Path("/var/lib/maas/image-storage")
     """Directory of the objects. It must be empty at first; it then belongs to this cluster."""
     reserve: values.Size = units.GIB
     """Space that a sync leaves free on that file system (size)."""
@@ -120,11 +120,18 @@ class Plane(values.Identity):
     address: str | None = None
     """Where other controllers reach this one, ``HOST:PORT``; unless given, this host's name."""
 
+    @pydantic.field_validator("address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            addresses.split(value)
+        return value
+
 
 class Control(values.Table):
     """How the command reaches this controller."""
 
-    socket: pathlib.Path = pathlib.Path("/run/boot-resources/region.sock")
+    socket: values.Path = pathlib.Path("/run/boot-resources/region.sock")
     """Path of the local socket; only its owner and root may use it."""
 
 

@@ -20,7 +20,18 @@ Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 """A unit's name, as in its certificate: ``region-0``."""
 
 
+def _must_be_possible(path: pathlib.Path) -> pathlib.Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot have a NUL character")
+    return path
+
+
+Path = Annotated[pathlib.Path, pydantic.AfterValidator(_must_be_possible)]
+"""Where something lies or will lie."""
+
+
 def _must_be_readable(path: pathlib.Path) -> pathlib.Path:
+    _must_be_possible(path)
     try:
         with path.open("rb"):
             return path

@@ -27,6 +27,13 @@ class FetchError(errors.BootResourcesError):
         self.retry_after: float | None = None
 
 
+class Cancelled(errors.BootResourcesError):
+    """Whoever asked is about to stop; this says nothing of the source."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} was not read to its end: the controller stops")
+
+
 class SourceUnreachable(FetchError):
     """No connection, no answer in time, or an answer that says "not now" (408, 425, 429, 5xx)."""
 

@@ -3,7 +3,8 @@
 Nothing that is fetched here is believed. Documents go to ``keyring``, payloads to whoever knows
 their hashes. What this module promises is that a hostile or broken server can neither fill the
 memory, nor hold a caller for ever, nor send it elsewhere; and that an interrupted body says how
-far it came, so that its reader can go on from there.
+far it came, so that its reader can go on from there. A caller that is about to stop can say so: no
+request begins after that, and no body goes on.
 
 All requests carry ``Accept-Encoding: identity``: what counts is what crosses the wire.
 """
@@ -80,6 +81,7 @@ class Fetcher:
         policy: how failures are retried.
         clock: monotonic seconds.
         resolve: how a redirect's host is looked up.
+        cancelled: whether to end all work; asked before each request and at each part of a body.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Fetcher:
         policy: retrying.Policy | None = None,
         clock: Callable[[], float] = time.monotonic,
         resolve: address.Resolve = address.resolve,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._proxy = proxy
         self._no_proxy = tuple(no_proxy)
@@ -100,6 +103,7 @@ class Fetcher:
         self._policy = policy or retrying.Policy()
         self._clock = clock
         self._resolve = resolve
+        self._cancelled = cancelled
         self._session = requests.Session()
         self._session.trust_env = trust_environment
         trusted = authorities or HOST_AUTHORITIES
@@ -128,6 +132,7 @@ class Fetcher:
         Raises:
             failures.FetchError: it could not be had within the limits; transient failures were
                 retried.
+            failures.Cancelled: the caller is about to stop.
         """
         conditions: dict[str, str] = {}
         if known is not None and known.etag:
@@ -179,6 +184,7 @@ class Fetcher:
             failures.TooLarge: from ``chunks``: more.
             failures.TooSlow: from ``chunks``: a stall or a trickle.
             failures.FetchError: it could not be opened.
+            failures.Cancelled: here or from ``chunks``: the caller is about to stop.
             ValueError: ``start``, ``stop`` and ``size`` make no range.
         """
         if not (0 <= start < stop <= size or start == stop == size == 0):
@@ -229,10 +235,12 @@ class Fetcher:
                 # then a trickle would never come up for a look at the clock.
                 chunk = reply.raw.read1(CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
+                self._refuse_when_cancelled(shown)
                 what = f"it broke off after {received} bytes: {_reason(error)}"
                 raise failures.Interrupted(shown, what, received) from None
             if not chunk:
                 return
+            self._refuse_when_cancelled(shown)
             received += len(chunk)
             if not pace.keeps_up(len(chunk)):
                 rate = f"{self._limits.min_rate:g} bytes a second"
@@ -250,6 +258,7 @@ class Fetcher:
         current = address.without_credentials(url)
         auth = address.credentials(url)
         for _ in range(MAX_REDIRECTS + 1):
+            self._refuse_when_cancelled(current)
             reply = self._ask(current, headers, auth)
             with contextlib.closing(reply):
                 if reply.status_code not in _REDIRECTS:
@@ -263,6 +272,10 @@ class Fetcher:
             current = there
         shown = address.without_credentials(url)
         raise failures.RedirectRefused(shown, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _refuse_when_cancelled(self, shown: str) -> None:
+        if self._cancelled():
+            raise failures.Cancelled(shown)
 
     def _ask(
         self, url: str, headers: dict[str, str], auth: tuple[str, str] | None

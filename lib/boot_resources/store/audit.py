@@ -3,24 +3,38 @@
 ``audit`` looks at every object's size, time and inode: at each start, in about the time that it
 takes to read the directory. ``verify`` reads and hashes every byte, on all cores. Both take what
 is not right out of service (it moves to ``damaged/``, so that somebody can look at it) and say so;
-the sync then fetches it again.
+the sync then fetches it again. Both can be ended between two reads; what was found by then was
+dealt with.
 """
 
 import dataclasses
 import enum
+import errno
+import functools
 import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterable
 from concurrent import futures
 
-from boot_resources import units
+from boot_resources import errors, units
 from boot_resources.store import facts, objects
 
 _CHUNK = 4 * units.MIB
+_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Failures that say something of this process or host, and nothing of the object."""
 
 Advance = Callable[[int], None]
 """Called with the number of bytes that were checked since the last call, from any thread."""
+Cancelled = Callable[[], bool]
+"""Asked, from any thread, whether the check is to end."""
+
+
+class Ended(errors.BootResourcesError):
+    """The check was ended before it had seen everything."""
+
+    def __init__(self) -> None:
+        super().__init__("the check was ended before it was done", "run it again")
 
 
 class Verdict(enum.StrEnum):
@@ -33,8 +47,10 @@ class Verdict(enum.StrEnum):
     """The bytes do not have the object's sha256."""
     UNREADABLE = "unreadable"
     """The disk gave an error."""
+    DISPUTED = "disputed"
+    """Another region proved it and found something else."""
     GONE = "gone"
-    """It was removed while the check ran."""
+    """Its file is not there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +78,31 @@ class Report:
     strangers: tuple[pathlib.Path, ...]
 
 
-def audit(tree: objects.ObjectTree) -> Report:
+TakeOut = Callable[[Finding], Finding]
+"""Takes an object out of service and returns the finding, with what there is to add to it."""
+
+
+def _never() -> bool:
+    return False
+
+
+def audit(tree: objects.ObjectTree, cancelled: Cancelled = _never) -> Report:
     """Check every whole object by size, time and inode, and hash those that differ.
 
     An object without usable facts, or with another time or inode (restored from a backup, say), is
     not lost: its bytes prove it again.
+
+    Raises:
+        Ended: ``cancelled`` said so.
+        OSError: this process or host could not look, for want of descriptors or memory.
     """
     names = [occupied.sha256 for occupied in tree.whole()]
-    return _report(tree, (_look(tree, name) for name in names))
+    found = (_look(tree, name, cancelled) for name in names)
+    return _report(tree, found, functools.partial(set_aside, tree))
 
 
-def _look(tree: objects.ObjectTree, sha256: str) -> Finding:
+def _look(tree: objects.ObjectTree, sha256: str, cancelled: Cancelled) -> Finding:
+    _go_on(cancelled)
     try:
         try:
             known = tree.facts_of(sha256)
@@ -80,28 +110,71 @@ def _look(tree: objects.ObjectTree, sha256: str) -> Finding:
                 return Finding(sha256, Verdict.SOUND, proof=known.proof)
         except (objects.ObjectMissing, facts.BadFacts):
             pass
-        return Finding(sha256, Verdict.SOUND, proof=tree.prove_again(sha256).proof)
+        again = tree.prove_again(sha256, functools.partial(_go_on, cancelled))
+        return Finding(sha256, Verdict.SOUND, proof=again.proof)
     except objects.ObjectChanged as error:
         return Finding(sha256, Verdict.CHANGED, str(error))
     except FileNotFoundError:
         return Finding(sha256, Verdict.GONE)
     except OSError as error:
-        return Finding(sha256, Verdict.UNREADABLE, str(error))
+        return _unreadable(sha256, error)
 
 
-def verify(tree: objects.ObjectTree, advance: Advance, workers: int | None = None) -> Report:
-    """Read and hash every whole object; the largest first, so that no core waits at the end."""
+def _go_on(cancelled: Cancelled) -> None:
+    if cancelled():
+        raise Ended
+
+
+def _unreadable(sha256: str, error: OSError) -> Finding:
+    if error.errno in _OUR_OWN:
+        raise error
+    return Finding(sha256, Verdict.UNREADABLE, str(error))
+
+
+def verify(
+    tree: objects.ObjectTree,
+    advance: Advance,
+    workers: int | None = None,
+    *,
+    cancelled: Cancelled = _never,
+    take_out: TakeOut | None = None,
+) -> Report:
+    """Read and hash every whole object; the largest first, so that no core waits at the end.
+
+    Args:
+        tree: the objects.
+        advance: is told how far it is.
+        workers: threads that hash; as many as there are cores unless given.
+        cancelled: whether to end.
+        take_out: what is done with what is not sound; unless given it is set aside.
+
+    Raises:
+        Ended: ``cancelled`` said so.
+        OSError: this process or host could not look, for want of descriptors or memory.
+    """
     names = [occupied.sha256 for occupied in sorted(tree.whole(), key=lambda o: -o.space)]
+    take_out = take_out or functools.partial(set_aside, tree)
     with futures.ThreadPoolExecutor(workers or os.cpu_count() or 1, "verify") as pool:
-        return _report(tree, pool.map(lambda name: _hash(tree, name, advance), names))
+        found = pool.map(lambda name: check(tree, name, advance, cancelled), names)
+        return _report(tree, found, take_out)
 
 
-def _hash(tree: objects.ObjectTree, sha256: str, advance: Advance) -> Finding:
+def check(
+    tree: objects.ObjectTree, sha256: str, advance: Advance, cancelled: Cancelled = _never
+) -> Finding:
+    """Read and hash one whole object, and change nothing.
+
+    Raises:
+        Ended: ``cancelled`` said so.
+        OSError: this process or host could not look, for want of descriptors or memory.
+    """
     try:
         with tree.open(sha256) as opened:
             whole = hashlib.sha256()
             offset = 0
+            _go_on(cancelled)
             while data := os.pread(opened.fd, _CHUNK, offset):
+                _go_on(cancelled)
                 whole.update(data)
                 offset += len(data)
                 advance(len(data))
@@ -109,30 +182,32 @@ def _hash(tree: objects.ObjectTree, sha256: str, advance: Advance) -> Finding:
             return Finding(sha256, Verdict.SOUND, proof=tree.facts_of(sha256).proof)
         detail = f"its {offset} bytes have the sha256 {whole.hexdigest()[:12]}..."
         return Finding(sha256, Verdict.CORRUPT, detail)
-    except objects.ObjectMissing:
-        return Finding(sha256, Verdict.GONE)
+    except objects.ObjectMissing as error:
+        return Finding(sha256, Verdict.GONE, str(error))
     except objects.ObjectChanged:
-        finding = _look(tree, sha256)
+        finding = _look(tree, sha256, cancelled)
         if finding.proof is not None:
             # All its bytes were hashed, to prove it again.
             advance(finding.proof.size)
         return finding
     except OSError as error:
-        return Finding(sha256, Verdict.UNREADABLE, str(error))
+        return _unreadable(sha256, error)
 
 
-def _report(tree: objects.ObjectTree, found: Iterable[Finding]) -> Report:
+def _report(tree: objects.ObjectTree, found: Iterable[Finding], take_out: TakeOut) -> Report:
     sound: dict[str, facts.Proof] = {}
     findings = []
     for finding in found:
         if finding.proof is not None:
             sound[finding.sha256] = finding.proof
+        # What is gone was removed while the check ran.
         elif finding.verdict is not Verdict.GONE:
-            findings.append(_set_aside(tree, finding))
+            findings.append(take_out(finding))
     return Report(sound, tuple(findings), tuple(tree.strangers()))
 
 
-def _set_aside(tree: objects.ObjectTree, finding: Finding) -> Finding:
+def set_aside(tree: objects.ObjectTree, finding: Finding) -> Finding:
+    """Move an object that is not sound to ``damaged/``; add to the finding where that failed."""
     try:
         tree.set_aside(finding.sha256)
     except OSError as error:

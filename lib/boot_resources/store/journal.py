@@ -46,14 +46,22 @@ class Journal:
         self._disk = disk
         self._fd = disk.create(path)
         first_line = header.to_bytes()
-        data = _read_all(self._fd)
-        if data[: len(first_line)] != first_line:
-            disk.truncate(self._fd)
-            disk.write(self._fd, first_line, 0)
-            data = first_line
+        try:
+            data = self._read_or_begin(first_line)
+        except OSError:
+            self.close()
+            raise
         records = (len(data) - len(first_line)) // _RECORD.size
         self._end = len(first_line) + records * _RECORD.size
         self.claims = dict(_parse(data[len(first_line) : self._end]))
+
+    def _read_or_begin(self, first_line: bytes) -> bytes:
+        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        if data[: len(first_line)] == first_line:
+            return data
+        self._disk.truncate(self._fd)
+        self._disk.write(self._fd, first_line, 0)
+        return first_line
 
     def append(self, index: int, digest: bytes) -> None:
         """Record that block ``index`` was written and has this sha256 (32 bytes)."""
@@ -74,10 +82,6 @@ def read_header(path: pathlib.Path) -> Header | None:
         if values["format"] == _FORMAT:
             return Header(sha256=str(values["sha256"]), size=int(values["size"]))
     return None
-
-
-def _read_all(fd: int) -> bytes:
-    return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 def _parse(data: bytes) -> Iterator[tuple[int, bytes]]:

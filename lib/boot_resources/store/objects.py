@@ -19,7 +19,7 @@ import errno
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from boot_resources import digests, errors, units
 from boot_resources.store import blocks, facts, journal, partial
@@ -252,8 +252,12 @@ class ObjectTree:
         self.disk.publish(self._facts / sha256, known.to_bytes())
         return known
 
-    def prove_again(self, sha256: str) -> facts.Facts:
+    def prove_again(self, sha256: str, go_on: Callable[[], None] = lambda: None) -> facts.Facts:
         """Hash a whole object that has no usable facts, and write them anew.
+
+        Args:
+            sha256: the object.
+            go_on: called between two reads; what it raises ends the hashing.
 
         Raises:
             ObjectChanged: its bytes are not what its name says.
@@ -264,6 +268,7 @@ class ObjectTree:
         with path.open("rb", buffering=0) as stream:
             before = os.fstat(stream.fileno())
             while block := stream.read(blocks.BLOCK_SIZE):
+                go_on()
                 whole.update(block)
                 block_digests.append(hashlib.sha256(block).digest())
             # The facts are durable; what they speak of must be so before them.

@@ -3,18 +3,32 @@
 What the catalog no longer wants is not deleted at once: it moves to ``removed/`` and goes after a
 grace time, so that a mistake of the catalog can be undone. Files that this cluster did not put
 into its own directories (``lost+found``, an operator's own) stay.
+
+Always true: an object that turns out not to be what was proved is held no longer, and whoever was
+named at construction hears of it. All methods but ``held`` wait for the disk: an event loop calls
+them in a thread.
 """
 
-import contextlib
+import dataclasses
+import logging
 import math
 import pathlib
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from boot_resources import digests
 from boot_resources.store import audit, blocks, facts, identity, objects, partial, space
 from boot_resources.store import disk as disks
+
+logger = logging.getLogger(__name__)
+Lost = Callable[[audit.Finding], None]
+"""Called with each object that was held and is no longer what was proved, from any thread."""
+
+
+def _tell_nobody(_: audit.Finding) -> None:
+    """Keep a loss to oneself: nobody depends on this store."""
 
 
 class Storage:
@@ -26,47 +40,109 @@ class Storage:
     """
 
     def __init__(
-        self, root: pathlib.Path, reserve: int, grace: float, disk: disks.Disk | None = None
+        self,
+        root: pathlib.Path,
+        reserve: int,
+        grace: float,
+        disk: disks.Disk | None = None,
+        lost: Lost = _tell_nobody,
     ) -> None:
         self.root = root
         self.reserve = reserve
         self._grace = grace
+        self._lost = lost
+        self._hold: identity.Hold | None = None
         self._disk = disk or disks.Disk()
         self._tree = objects.ObjectTree(root, self._disk)
         self._removed = root / "removed"
+        # Protects the dictionary.
         self._lock = threading.Lock()
+        # Held from the look at who is held until what is lost is out of the way.
+        self._losing = threading.Lock()
         self._held: dict[str, facts.Proof] = {}
 
-    def start(self, cluster: str) -> audit.Report:
-        """Make sure that the store is this cluster's, and audit it.
+    def start(self, cluster: str, cancelled: audit.Cancelled = lambda: False) -> audit.Report:
+        """Make sure that the store is this cluster's, take it until ``stop``, and audit it.
 
         Raises:
-            identity.ForeignDirectory: it is not, and nothing was touched; or it cannot be used.
+            identity.ForeignDirectory: it is not, or another controller has it, and nothing was
+                touched; or it cannot be used.
+            audit.Ended: ``cancelled`` said so.
         """
         mark = identity.store_of(cluster)
-        identity.establish(self.root, mark, self._disk)
+        self._hold = identity.establish(self.root, mark, self._disk)
         try:
             self._tree.prepare()
             self._disk.make_directory(self._removed)
-            report = audit.audit(self._tree)
+            report = audit.audit(self._tree, cancelled)
         except OSError as error:
+            self.stop()
             raise identity.unusable(self.root, mark, error) from error
+        except audit.Ended:
+            self.stop()
+            raise
         with self._lock:
             self._held = dict(report.sound)
         return report
 
-    def verify(self, advance: audit.Advance) -> audit.Report:
-        """Hash everything that is held; what is damaged is held no longer."""
-        report = audit.verify(self._tree, advance)
-        with self._lock:
-            for finding in report.findings:
-                self._held.pop(finding.sha256, None)
-        return report
+    def stop(self) -> None:
+        """Let another controller have the store."""
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+
+    def verify(
+        self, advance: audit.Advance, cancelled: audit.Cancelled = lambda: False
+    ) -> audit.Report:
+        """Hash everything that is held; what is damaged, or gone, is held no longer.
+
+        Raises:
+            audit.Ended: ``cancelled`` said so.
+            OSError: this process or host could not look, for want of descriptors or memory.
+        """
+        held = self.held()
+
+        def take_out(finding: audit.Finding) -> audit.Finding:
+            return self._lose(held.get(finding.sha256), finding)
+
+        report = audit.verify(self._tree, advance, cancelled=cancelled, take_out=take_out)
+        seen = report.sound.keys() | {finding.sha256 for finding in report.findings}
+        unseen = [self.recheck(sha256) for sha256 in held.keys() - seen]
+        gone = tuple(finding for finding in unseen if finding is not None)
+        return dataclasses.replace(report, findings=report.findings + gone)
+
+    def recheck(self, sha256: str) -> audit.Finding | None:
+        """Hash one object that could not be read; where it is not sound it is held no longer.
+
+        Returns:
+            what is wrong with it; None where nothing is, or it is not held.
+
+        Raises:
+            OSError: this process or host could not look, for want of descriptors or memory.
+        """
+        proof = self._proof_in_force(sha256)
+        if proof is None:
+            return None
+        finding = audit.check(self._tree, sha256, lambda _: None)
+        return None if finding.proof is not None else self._lose(proof, finding)
+
+    def give_up(self, sha256: str, reason: str) -> None:
+        """Hold an object no longer of which another region proved something else."""
+        finding = audit.Finding(sha256, audit.Verdict.DISPUTED, reason)
+        self._lose(self._proof_in_force(sha256), finding)
 
     def held(self) -> dict[str, facts.Proof]:
         """Return the proof of each object that is here, by its sha256."""
         with self._lock:
             return dict(self._held)
+
+    def strangers(self) -> list[pathlib.Path]:
+        """Return what lies among the objects and is none.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        return list(self._tree.strangers())
 
     def open(self, sha256: str) -> objects.OpenObject:
         """Open a proved object for reading.
@@ -75,21 +151,47 @@ class Storage:
             objects.ObjectMissing: it is not held here.
             objects.ObjectChanged: somebody touched the file; it is set aside.
         """
-        with self._lock:
-            if sha256 not in self._held:
-                raise objects.ObjectMissing(f"object {sha256[:12]} is not held here")
+        proof = self._proof_of(sha256)
         try:
             return self._tree.open(sha256)
-        except (objects.ObjectMissing, objects.ObjectChanged):
-            self._lose(sha256)
+        except objects.ObjectMissing as error:
+            self._lose(proof, audit.Finding(sha256, audit.Verdict.GONE, str(error)))
+            raise
+        except objects.ObjectChanged as error:
+            self._lose(proof, audit.Finding(sha256, audit.Verdict.CHANGED, str(error)))
             raise
 
-    def _lose(self, sha256: str) -> None:
+    def _proof_of(self, sha256: str) -> facts.Proof:
+        proof = self._proof_in_force(sha256)
+        if proof is None:
+            raise objects.ObjectMissing(f"object {sha256[:12]} is not held here")
+        return proof
+
+    def _proof_in_force(self, sha256: str) -> facts.Proof | None:
         with self._lock:
-            self._held.pop(sha256, None)
-        # On a disk that takes no change it stays where it is, and is not held all the same.
-        with contextlib.suppress(OSError):
-            self._tree.set_aside(sha256)
+            return self._held.get(sha256)
+
+    def _lose(self, proof: facts.Proof | None, finding: audit.Finding) -> audit.Finding:
+        """Set an object aside and hold it no longer; return the finding, with what failed of that.
+
+        Args:
+            proof: the very proof that was in force when the object was looked at; where another
+                is by now, the object came anew and the finding is not about it.
+            finding: what is wrong with it.
+        """
+        sha256 = finding.sha256
+        with self._losing:
+            if self._proof_in_force(sha256) is not proof:
+                return finding
+            # In this order: what is held no longer may be fetched again at once, and what comes
+            # then must not be moved.
+            finding = audit.set_aside(self._tree, finding)
+            with self._lock:
+                self._held.pop(sha256, None)
+        if proof is not None:
+            logger.warning("object %s was %s: %s", sha256, finding.verdict, finding.detail)
+            self._lost(finding)
+        return finding
 
     def block_map(self, sha256: str) -> blocks.BlockMap:
         """Return the block map of a proved object.
@@ -97,13 +199,11 @@ class Storage:
         Raises:
             objects.ObjectMissing: it is not held here, or no longer: its facts are not usable.
         """
-        with self._lock:
-            if sha256 not in self._held:
-                raise objects.ObjectMissing(f"object {sha256[:12]} is not held here")
+        proof = self._proof_of(sha256)
         try:
             return self._tree.facts_of(sha256).block_map
         except (objects.ObjectMissing, facts.BadFacts) as error:
-            self._lose(sha256)
+            self._lose(proof, audit.Finding(sha256, audit.Verdict.CHANGED, str(error)))
             raise objects.ObjectMissing(f"object {sha256[:12]} is set aside: {error}") from error
 
     def room_for(self, wanted: dict[str, int]) -> space.Room:

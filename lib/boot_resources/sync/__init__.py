@@ -2,6 +2,8 @@
 
 ``refresh``   the leader reads the source and makes the catalog follow it
 ``upstream``  one object from the source into the store
+``metering``  what came from upstream, into the ledger
+``wording``   what a pass says to an operator
 ``progress``  how far a pass is, for people who wait
 ``engine``    one pass: refresh, space, fetch, hold, offer, tidy
 """

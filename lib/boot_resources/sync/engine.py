@@ -9,15 +9,15 @@ import dataclasses
 import errno
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent import futures
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, database, holdings, ledger, sources
+from boot_resources.catalog import availability, database, holdings, sources
 from boot_resources.source import address, fetch
 from boot_resources.store import facts, space, storage
-from boot_resources.sync import progress, refresh, upstream
+from boot_resources.sync import metering, progress, refresh, upstream, wording
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ SOURCE = "source"
 """The scope of notices about the boot source."""
 SYNC = "sync"
 """The scope of notices about what is missing, and why."""
-UPSTREAM_BYTES = "upstream_bytes"
-"""The ledger's counter of payload bytes that came from the boot source."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Outcome:
         restored: objects that were removed before and came back from ``removed/``.
         failures: what could not be brought, and why.
         dropped: objects that no image needs any more.
+        unread: whether a document of the source could not be had.
     """
 
     objects: int = 0
@@ -46,6 +45,7 @@ class Outcome:
     restored: int = 0
     failures: tuple[str, ...] = ()
     dropped: int = 0
+    unread: bool = False
 
     def since(self, earlier: "Outcome") -> "Outcome":
         """Return what was done after ``earlier``, where both are sums since the start."""
@@ -55,6 +55,7 @@ class Outcome:
             restored=self.restored - earlier.restored,
             failures=self.failures,
             dropped=self.dropped - earlier.dropped,
+            unread=self.unread,
         )
 
     def then(self, later: "Outcome") -> "Outcome":
@@ -65,6 +66,7 @@ class Outcome:
             restored=self.restored + later.restored,
             failures=later.failures,
             dropped=self.dropped + later.dropped,
+            unread=later.unread,
         )
 
 
@@ -115,7 +117,9 @@ class Engine:
         self._rules = rules
         self._declare = declare
         self._offer_changed = offer_changed
-        self._wrong: dict[str, str] = {}
+        # What the source gave wrongly, or what came right and is disputed, and why.
+        self._wrong: dict[str, errors.BootResourcesError] = {}
+        self._meter = metering.Meter(catalog, region)
         self.progress = progress.Progress()
 
     def run(self, *, read_source: bool, stop: threading.Event) -> Outcome:
@@ -128,15 +132,16 @@ class Engine:
         Raises:
             errors.BootResourcesError: the catalog is not to be had, or the pass was stopped.
         """
+        unread = False
         try:
             if read_source:
                 self.progress.enter("source")
-                self._read_source()
-            return self._bring(stop)
+                unread = self._read_source()
+            return dataclasses.replace(self._bring(stop), unread=unread)
         except OSError as error:
-            problem = self._about_disk(error)
+            problem = wording.of_disk(self._store.root, error)
             self._board.state(SYNC, [problem])
-            return Outcome(failures=(problem.text,))
+            return Outcome(failures=(problem.text,), unread=unread)
         finally:
             self.progress.enter("idle")
 
@@ -144,91 +149,95 @@ class Engine:
         """Try again what the source once gave wrongly; an operator asked for it."""
         self._wrong.clear()
 
-    def _read_source(self) -> None:
+    def _read_source(self) -> bool:
+        """Let the catalog follow the source; return whether it should be read again soon."""
         try:
             refreshed = refresh.refresh(self._catalog, self._fetcher, self._region, self._declare)
         except (errors.SettingsError, sources.NoSource) as error:
-            self._board.state(SOURCE, [_notice("settings", error)])
-            return
+            self._board.state(SOURCE, [wording.of_error("settings", error)])
+            return False
         if refreshed is None:
             # Another region leads and says what it finds.
             self._board.state(SOURCE, [])
-            return
+            return False
         if refreshed.brought_news:
             self._wrong.clear()
-        self._board.state(SOURCE, _about_source(refreshed))
+        self._board.state(SOURCE, wording.of_source(refreshed))
         self._offer_changed()
+        return refreshed.unreachable
 
     def _bring(self, stop: threading.Event) -> Outcome:
         with self._catalog.read() as conn:
             wanted = holdings.wanted_objects(conn)
             recorded = holdings.held(conn, self._region)
+        self._agree(self._store.held(), recorded)
         held = self._store.held()
-        disagreements = self._agree(held, recorded)
         missing = [each for each in wanted if each.sha256 not in held]
         restored = self._restore(missing)
         missing = [each for each in missing if each.sha256 not in restored]
         try:
             self._store.room_for({each.sha256: each.size for each in missing}).require()
         except space.NotEnoughSpace as error:
-            problems = [_notice("space", error, notices.Severity.CRITICAL)]
+            problems = [wording.of_error("space", error, notices.Severity.CRITICAL)]
             outcome = Outcome(failures=(str(error),))
         else:
             outcome, problems = self._fetch_all(missing, stop)
         outcome = dataclasses.replace(outcome, restored=len(restored))
-        self._board.state(SYNC, disagreements + problems)
+        self._board.state(SYNC, problems)
         self.progress.enter("tidying")
         return dataclasses.replace(outcome, dropped=self._tidy())
 
-    def _agree(
-        self, held: Mapping[str, facts.Proof], recorded: AbstractSet[str]
-    ) -> list[notices.Notice]:
-        """Make the catalog say what the disk holds, where an earlier pass could not.
-
-        Returns:
-            a notice for each object of which another prover found something else.
-        """
+    def _agree(self, held: Mapping[str, facts.Proof], recorded: AbstractSet[str]) -> None:
+        """Make the catalog say what the disk holds, where an earlier pass could not."""
         gone = recorded - held.keys()
         if gone:
             with self._catalog.write() as conn:
                 holdings.drop(conn, self._region, gone)
                 availability.refresh(conn)
             self._offer_changed()
-        problems = []
         for sha256 in held.keys() - recorded:
-            try:
-                self._hold(sha256, held[sha256])
-            except holdings.MapDisagreement as error:
-                problems.append(_notice(sha256[:12], error, notices.Severity.CRITICAL))
-        return problems
+            self._hold_or_give_up(sha256, held[sha256])
 
     def _restore(self, missing: Iterable[holdings.WantedObject]) -> set[str]:
         restored = set()
         for wanted in missing:
             proof = self._store.restore(wanted.sha256)
-            if proof is not None:
-                self._hold(wanted.sha256, proof)
+            if proof is not None and self._hold_or_give_up(wanted.sha256, proof):
                 restored.add(wanted.sha256)
         return restored
+
+    def _hold_or_give_up(self, sha256: str, proof: facts.Proof) -> bool:
+        """Hold an object that came in an earlier life; where it is disputed it comes anew."""
+        try:
+            self._hold(sha256, proof)
+        except holdings.MapDisagreement as error:
+            self._store.give_up(sha256, str(error))
+            return False
+        return True
 
     def _fetch_all(
         self, missing: Collection[holdings.WantedObject], stop: threading.Event
     ) -> tuple[Outcome, list[notices.Notice]]:
-        self.progress.expect(len(missing), sum(each.size for each in missing))
+        # An operator may clear it at any time.
+        wrong = dict(self._wrong)
+        problems = [
+            wording.of_object(each, wrong[each.sha256]) for each in missing if each.sha256 in wrong
+        ]
+        due = [each for each in missing if each.sha256 not in wrong]
+        self.progress.expect(len(due), sum(each.size for each in due))
+        before = self._meter.total
         fetched = 0
-        came = 0
-        problems: list[notices.Notice] = []
         with futures.ThreadPoolExecutor(self._rules.parallel, "fetch") as pool:
-            pending = {pool.submit(self._fetch, each, stop): each for each in missing}
-            for done in futures.as_completed(pending):
+            pending = {pool.submit(self._fetch, each, stop): each for each in due}
+            for done in self._as_they_end(pending):
                 wanted = pending[done]
                 try:
-                    came += done.result()
+                    done.result()
                     fetched += 1
                 except errors.BootResourcesError as error:
-                    problems.append(_about_object(wanted, error))
+                    problems.append(wording.of_object(wanted, error))
                 except OSError as error:
-                    problems.append(self._about_disk(error))
+                    problems.append(wording.of_disk(self._store.root, error))
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         # Not by shutting the pool down: nobody would say that they are done.
                         for each in pending:
@@ -238,16 +247,24 @@ class Engine:
         if stop.is_set():
             raise upstream.Stopped("the sync was stopped; it goes on at the next start")
         texts = tuple(sorted({problem.text for problem in problems}))
-        return Outcome(fetched, came, failures=texts), _one_of_each(problems)
+        came = self._meter.total - before
+        return Outcome(fetched, came, failures=texts), wording.one_of_each(problems)
 
-    def _fetch(self, wanted: holdings.WantedObject, stop: threading.Event) -> int:
-        """Bring one object and hold it; return the bytes that came from upstream for it."""
+    def _as_they_end(
+        self, pending: Iterable["futures.Future[None]"]
+    ) -> Iterator["futures.Future[None]"]:
+        """Yield transfers as they end; what comes meanwhile goes into the ledger."""
+        left = set(pending)
+        while left:
+            ended, left = futures.wait(left, metering.WRITE_SECONDS, futures.FIRST_COMPLETED)
+            yield from ended
+            self._meter.write_when_due()
+        self._meter.write()
+
+    def _fetch(self, wanted: holdings.WantedObject, stop: threading.Event) -> None:
+        """Bring one object and hold it."""
         if stop.is_set():
             raise upstream.Stopped("the sync was stopped; it goes on at the next start")
-        if wanted.sha256 in self._wrong:
-            raise upstream.UpstreamWrong(
-                self._wrong[wanted.sha256], "it is tried again when the source's documents change"
-            )
         if not wanted.origins:
             raise errors.BootResourcesError(
                 f"object {wanted.sha256[:12]} is in no boot source and no region has it",
@@ -256,11 +273,9 @@ class Engine:
         origin = wanted.origins[0]
         url = address.locate(origin.source_url, signed=True).url(origin.path)
         name = origin.path
-        came = 0
 
         def arrived(count: int) -> None:
-            nonlocal came
-            came += count
+            self._meter.count(count)
             self.progress.arrived(name, incoming.held_bytes, wanted.size, count)
 
         incoming = self._store.begin(wanted.sha256, wanted.size)
@@ -271,12 +286,14 @@ class Engine:
             self._hold(wanted.sha256, proof)
             proved = True
         except upstream.UpstreamWrong as error:
-            self._wrong[wanted.sha256] = str(error)
+            self._wrong[wanted.sha256] = error
+            raise
+        except holdings.MapDisagreement as error:
+            self._wrong[wanted.sha256] = error
+            self._store.give_up(wanted.sha256, str(error))
             raise
         finally:
             self.progress.ended(name, proved=proved)
-            self._count(came)
-        return came
 
     def _hold(self, sha256: str, proof: facts.Proof) -> None:
         with self._catalog.write() as conn:
@@ -287,10 +304,6 @@ class Engine:
             logger.info("available: %s", image)
         if changes.available:
             self._offer_changed()
-
-    def _count(self, came: int) -> None:
-        with self._catalog.write() as conn:
-            ledger.add(conn, self._region, {UPSTREAM_BYTES: came})
 
     def _tidy(self) -> int:
         with self._catalog.write() as conn:
@@ -304,72 +317,6 @@ class Engine:
             logger.info("no longer served: %s", ", ".join(map(str, expired)))
             self._offer_changed()
         return len(dropped)
-
-    def _about_disk(self, error: OSError) -> notices.Notice:
-        return notices.Notice(
-            key="disk",
-            severity=notices.Severity.CRITICAL,
-            text=f"the disk of {self._store.root} refused a write: {error.strerror}",
-            cure="free space there, or look at the disk; the sync goes on by itself",
-        )
-
-
-def _notice(
-    key: str,
-    error: errors.BootResourcesError,
-    severity: notices.Severity = notices.Severity.WARNING,
-) -> notices.Notice:
-    return notices.Notice(key, severity, str(error), error.cure)
-
-
-def _about_object(
-    wanted: holdings.WantedObject, error: errors.BootResourcesError
-) -> notices.Notice:
-    needed_by = str(wanted.images[0]) if wanted.images else wanted.sha256[:12]
-    severity = (
-        notices.Severity.CRITICAL
-        if isinstance(error, holdings.MapDisagreement)
-        else notices.Severity.WARNING
-    )
-    return notices.Notice(wanted.sha256[:12], severity, f"{needed_by}: {error}", error.cure)
-
-
-def _one_of_each(problems: Iterable[notices.Notice]) -> list[notices.Notice]:
-    return list({problem.key: problem for problem in problems}.values())
-
-
-def _about_source(refreshed: refresh.Refreshed) -> Iterable[notices.Notice]:
-    if refreshed.reading is None:
-        yield notices.Notice(
-            key="none",
-            severity=notices.Severity.WARNING,
-            text="there is no boot source, so no image is fetched",
-            cure="set one: boot-resources sources set URL --keyring FILE",
-        )
-        return
-    for document in refreshed.reading.documents:
-        if document.error is not None:
-            text = f"{document.path}: {document.error}"
-            yield notices.Notice(
-                document.path, notices.Severity.WARNING, text, document.error.cure
-            )
-    if refreshed.problems:
-        first = refreshed.problems[0]
-        yield notices.Notice(
-            key="left-out",
-            severity=notices.Severity.INFO,
-            text=f"{len(refreshed.problems)} things of the source are not used, the first: "
-            f"{first.where}: {first.text}",
-            cure="`boot-resources sources check` lists them all",
-        )
-    if refreshed.plan is not None:
-        for refused in refreshed.plan.refused:
-            yield notices.Notice(
-                str(refused.name),
-                notices.Severity.WARNING,
-                f"{refused.name} is refused: {refused.reason}",
-                "tell whoever runs the source; the version that is there stays",
-            )
 
 
 def format_outcome(outcome: Outcome) -> str:

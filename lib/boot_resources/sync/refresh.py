@@ -49,6 +49,13 @@ class Refreshed:
             document.outcome is reading.Outcome.NEW for document in self.reading.documents
         )
 
+    @property
+    def unreachable(self) -> bool:
+        """Whether a document could not be had, so that asking again soon may help."""
+        return self.reading is not None and any(
+            document.outcome is reading.Outcome.UNREACHABLE for document in self.reading.documents
+        )
+
 
 Declare = Callable[[sa.Connection], None]
 """Makes the catalog equal what the settings file declares."""

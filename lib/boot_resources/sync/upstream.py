@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 
 from boot_resources import errors
+from boot_resources.source import address, fetch
 from boot_resources.source import failures as source_failures
-from boot_resources.source import fetch
 from boot_resources.store import blocks, facts, partial, storage
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ def fetch_object(
         OSError: the disk refused.
     """
     resumed = incoming.held_bytes > 0
+    shown = address.without_credentials(url)
     try:
         for run in list(incoming.missing()):
             _fetch_run(fetcher, url, incoming, run, arrived, stop)
@@ -62,11 +63,11 @@ def fetch_object(
         incoming.discard()
         if resumed:
             raise Mixed(
-                f"{url} is not what the source signed, or its first part was not: {error}",
+                f"{shown} is not what the source signed, or its first part was not: {error}",
                 "nothing of it is served; the next pass fetches it from its beginning",
             ) from error
         raise UpstreamWrong(
-            f"{url} is not what the source signed: {error}",
+            f"{shown} is not what the source signed: {error}",
             "tell whoever runs the source; it is fetched again when its documents change, "
             "or with `boot-resources sync`",
         ) from error
@@ -111,7 +112,7 @@ def _fetch_run(
             fruitless = 0 if assembler.position > before else fruitless + 1
             if fruitless >= _ATTEMPTS or stop.wait(_PAUSE * fruitless):
                 raise
-            logger.info("going on at byte %d of %s: %s", assembler.position, url, error)
+            logger.info("going on at byte %d: %s", assembler.position, error)
 
 
 class _Assembler:

@@ -1,6 +1,7 @@
 """The controllers as processes: how they start, how they stop, and what a rack need not have."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,14 +89,22 @@ def test_a_region_stops_in_the_middle_of_a_sync_and_goes_on_later(town: towns.To
     town.wait_for_images()
 
 
-def test_a_port_that_is_taken_is_refused_by_name(town: towns.Town) -> None:
+def test_a_second_region_with_the_same_settings_is_refused(town: towns.Town) -> None:
     town.site.start("region")
     done = command.run_apart("region", "run", "--settings", town.site.settings("region"))
+    assert done.status == 1
+    assert "error: another controller is running" in done.err
+    assert "Traceback" not in done.err
+    assert town.site.region.get("/status")["name"] == "region-0"
+
+
+def test_a_port_that_is_taken_is_refused_by_name(town: towns.Town) -> None:
+    with socket.create_server(("127.0.0.1", town.plane_port)):
+        done = command.run_apart("region", "run", "--settings", town.site.settings("region"))
     assert done.status == 1
     assert f"port {town.plane_port} on 127.0.0.1 is taken by" in done.err
     assert "plane.port" in done.err
     assert "Traceback" not in done.err
-    assert town.site.region.get("/status")["name"] == "region-0"
 
 
 def test_a_rack_needs_no_database_no_gpg_and_no_uvloop(town: towns.Town) -> None:

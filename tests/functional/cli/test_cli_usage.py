@@ -90,7 +90,7 @@ def test_a_settings_file_that_is_none_is_a_2(
         ('[cache]\nsizze = "4G"', "cache.sizze: unknown key"),
         ("[http]\nport = 99999", "http.port"),
         ('[plane]\nkey = "/no/such/file"', "plane.key: cannot read /no/such/file"),
-        ('regions = ["nowhere"]', "is not HOST:PORT"),
+        ('regions = ["nowhere"]', "'nowhere'"),
         ("regions = []", "regions"),
         ('name = "Not A Name"', "name"),
     ],

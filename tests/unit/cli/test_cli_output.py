@@ -1,5 +1,7 @@
 """How values are said in one line."""
 
+from typing import Any
+
 import pytest
 
 from boot_resources.cli import images, output, status
@@ -21,7 +23,7 @@ def test_of_an_image_the_least_that_a_region_holds_is_said(
 
 
 def test_a_cache_that_served_nothing_has_no_ratio() -> None:
-    told = {"served_bytes": 0, "fill_bytes": 0, "hit_ratio": None}
+    told: dict[str, Any] = {"served_bytes": 0, "fill_bytes": 0, "hit_ratio": None}
     assert status.describe_served(told) == "0 B to machines, 0 B from regions"
     told = {"served_bytes": 2048, "fill_bytes": 1024, "hit_ratio": 0.5}
     assert status.describe_served(told).endswith("; 50.0 % of the bytes came from the cache")

@@ -35,6 +35,14 @@ def test_every_difference_between_count_and_ledger_is_named() -> None:
     )
 
 
+def test_a_byte_too_many_or_too_few_is_named() -> None:
+    objects = {"a" * 64: 10, "b" * 64: 5}
+    assert report.each_once("upstream_bytes", 15, objects) == ()
+    for came in (14, 16):
+        (line,) = report.each_once("upstream_bytes", came, objects)
+        assert line.startswith(f"upstream_bytes: {came} came, 15 ")
+
+
 def file(image: str, filename: str) -> truth.File:
     return truth.File(image, "1", filename, f"{image}/{filename}", 1)
 

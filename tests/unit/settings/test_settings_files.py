@@ -210,13 +210,23 @@ def test_a_missing_certificate_is_named(here: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["10.0.0.5", "10.0.0.5:", ":5290", "10.0.0.5:0", "10.0.0.5:65536", "h:²", "h:-1"]
+    "address",
+    [
+        "10.0.0.5",
+        "10.0.0.5:",
+        ":5290",
+        "10.0.0.5:0",
+        "10.0.0.5:65536",
+        "h:²",
+        "h:-1",
+        "2001:db8::1:5290",
+        "http://h:5290",
+    ],
 )
 def test_a_region_that_is_no_host_and_port_is_refused(here: pathlib.Path, address: str) -> None:
     head = f'controller = "rack"\nname = "rack-0"\nregions = ["10.0.0.5:5290", "{address}"]'
-    assert lines(write(here, head)) == [
-        f"regions: {address!r} is not HOST:PORT, for example 10.0.0.5:5290"
-    ]
+    (line,) = lines(write(here, head))
+    assert line.startswith(f"regions: {address!r} is not an address; write for example ")
 
 
 def test_a_rack_without_regions_is_refused(here: pathlib.Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boot_resources.plane import client
+from boot_resources import addresses
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from boot_resources.plane import client
     ],
 )
 def test_an_address_is_host_and_port(text: str, host: str, port: int) -> None:
-    assert client.split_address(text) == (host, port)
+    assert addresses.split(text) == (host, port)
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_an_address_is_host_and_port(text: str, host: str, port: int) -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="for example"):
-        client.split_address(text)
+        addresses.split(text)
 
 
 @given(st.text(max_size=40))
 def test_nothing_but_an_address_or_a_refusal_comes_back(text: str) -> None:
     try:
-        host, port = client.split_address(text)
+        host, port = addresses.split(text)
     except ValueError:
         return
     assert host

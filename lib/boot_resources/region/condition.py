@@ -1,0 +1,68 @@
+"""What an operator should know of this region's disk, said from what is so now.
+
+A damaged object is spoken of until it is held again, a stranger until somebody moved it away.
+"""
+
+import threading
+from collections.abc import Iterable
+
+from boot_resources import notices
+from boot_resources.store import audit, storage
+
+SCOPE = "storage"
+"""The scope of notices about this region's disk."""
+_FETCHED_AGAIN = "it is fetched again; what is left of it is in damaged/; check the disk's health"
+
+
+class DiskCondition:
+    """The losses of one store that are not made good yet. Safe to use from several threads."""
+
+    def __init__(self, store: storage.Storage, board: notices.NoticeBoard) -> None:
+        self._store = store
+        self._board = board
+        self._lock = threading.Lock()
+        self._damaged: dict[str, audit.Finding] = {}
+
+    def found(self, findings: Iterable[audit.Finding]) -> None:
+        """Note objects that are not sound, and say so.
+
+        Raises:
+            OSError: the store cannot be looked at.
+        """
+        with self._lock:
+            self._damaged |= {finding.sha256: finding for finding in findings}
+        self.state()
+
+    def state(self) -> None:
+        """Say what is so now.
+
+        Raises:
+            OSError: the store cannot be looked at.
+        """
+        strangers = sorted(path.name for path in self._store.strangers())
+        held = self._store.held()
+        with self._lock:
+            self._damaged = {
+                sha256: finding for sha256, finding in self._damaged.items() if sha256 not in held
+            }
+            self._board.state(SCOPE, _notices(self._damaged.values(), strangers))
+
+
+def _notices(
+    damaged: Iterable[audit.Finding], strangers: list[str]
+) -> Iterable[notices.Notice]:
+    for finding in damaged:
+        yield notices.Notice(
+            finding.sha256[:12],
+            notices.Severity.WARNING,
+            f"object {finding.sha256[:12]} was {finding.verdict}: {finding.detail}",
+            _FETCHED_AGAIN,
+        )
+    if strangers:
+        yield notices.Notice(
+            "strangers",
+            notices.Severity.INFO,
+            f"{len(strangers)} names among the objects are not ours, for example "
+            f"{strangers[0]!r}; they are left alone",
+            "move them away if nobody needs them there",
+        )
