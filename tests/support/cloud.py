@@ -279,6 +279,10 @@ class Cloud:
             rack.wait_for_epoch(max(region.images["epoch"] for region in regions))
         return rack
 
+    def wait_until_names_are_kept(self, rack: Rack) -> None:
+        """Wait for the list on disk: names are in force at once, and written a moment later."""
+        wait_until((self.cache_of(rack) / "names.json").exists)
+
     def rack_of(
         self, addresses: Sequence[str], size: int = 64 * units.MIB, name: str = "rack-0"
     ) -> Rack:

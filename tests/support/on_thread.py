@@ -79,9 +79,13 @@ class OnThread:
     def stop(self) -> None:
         """Stop it as SIGTERM does."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self.ask_to_stop()
             self._thread.join()
         self._ended.result()
+
+    def ask_to_stop(self) -> None:
+        """Do what SIGTERM does, and do not wait."""
+        self._loop.call_soon_threadsafe(self._stop.set)
 
     def status(self) -> dict[str, Any]:
         """Return what ``boot-resources status`` shows."""

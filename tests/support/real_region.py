@@ -41,6 +41,10 @@ class RealRegion(on_thread.OnThread):
         """Its image-storage."""
         return self.settings.storage.path
 
+    def store_names(self) -> set[str]:
+        """Return the names of the whole objects on its disk."""
+        return {path.name for path in (self.store / "objects").iterdir()}
+
     def sync(self) -> dict[str, Any]:
         """Do what ``boot-resources sync`` does, and return the end of it."""
         return list(self.local.follow("/sync"))[-1]

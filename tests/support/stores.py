@@ -49,10 +49,28 @@ def tree_at(root: pathlib.Path) -> objects.ObjectTree:
     return tree
 
 
+_running: dict[pathlib.Path, storage.Storage] = {}
+
+
+def start(store: storage.Storage) -> audit.Report:
+    """Start a storage, as after a restart: whoever had the directory before has left it."""
+    leave(store.root)
+    report = store.start(CLUSTER)
+    _running[store.root] = store
+    return report
+
+
+def leave(root: pathlib.Path) -> None:
+    """Stop the storage that was started here last."""
+    before = _running.pop(root, None)
+    if before is not None:
+        before.stop()
+
+
 def storage_at(root: pathlib.Path, grace: float = 3600.0) -> storage.Storage:
     """Return a storage that was started."""
     store = storage.Storage(root, 0, grace)
-    store.start(CLUSTER)
+    start(store)
     return store
 
 

@@ -16,6 +16,7 @@ from boot_resources.source import fetch, retrying
 from boot_resources.store import disk as disks
 from boot_resources.store import storage
 from boot_resources.sync import engine as engines
+from boot_resources.sync import metering
 from support import stores
 
 REGION = "region-0"
@@ -48,7 +49,7 @@ class Region:
         self.stop = threading.Event()
         self.board = notices.NoticeBoard(self.name)
         self.store = storage.Storage(self.root, 0, 3600.0, self.disk)
-        self.report = self.store.start(stores.CLUSTER)
+        self.report = stores.start(self.store)
         self._fetcher = fetch.Fetcher(policy=IMPATIENT)
         rules = engines.Rules(self.parallel, self.superseded_grace)
         self.engine = engines.Engine(
@@ -64,8 +65,9 @@ class Region:
         )
 
     def close(self) -> None:
-        """Close its connections; the catalog stays open."""
+        """Close its connections and leave its store; the catalog stays open."""
         self._fetcher.close()
+        self.store.stop()
 
     def __enter__(self) -> "Region":
         return self
@@ -156,7 +158,7 @@ def available(catalog: database.Catalog) -> dict[str, bool]:
 def upstream_bytes(catalog: database.Catalog) -> int:
     """Return what the ledger says that the region fetched from upstream."""
     with catalog.read() as conn:
-        return ledger.totals(conn).get(REGION, {}).get(engines.UPSTREAM_BYTES, 0)
+        return ledger.totals(conn).get(REGION, {}).get(metering.UPSTREAM_BYTES, 0)
 
 
 def main() -> None:

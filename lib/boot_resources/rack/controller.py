@@ -104,7 +104,6 @@ class RackController:
         self._cache.stop()
         self._regions.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        settings.control.socket.unlink(missing_ok=True)
 
     async def _keep_house(self) -> None:
         while True:

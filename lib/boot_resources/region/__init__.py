@@ -3,6 +3,7 @@
 ``offer``       what is available, kept in memory and beside the store
 ``serving``     the plane port: racks and other regions, TLS, members only
 ``syncing``     the thread that runs the sync
+``condition``   what an operator should know of the disk
 ``membership``  joining the cluster: catalog, store and declaration brought together
 ``commands``    what the local socket answers
 ``controller``  all of it as one process

@@ -26,11 +26,11 @@ from boot_resources.catalog import (
     sources,
 )
 from boot_resources.plane import members
-from boot_resources.region import membership, syncing
 from boot_resources.region import offer as offers
+from boot_resources.region import syncing
 from boot_resources.service import control
 from boot_resources.source import address, fetch, reading, select
-from boot_resources.store import audit, storage
+from boot_resources.store import audit, space, storage
 from boot_resources.sync import refresh
 
 _TICK = 0.2
@@ -53,8 +53,10 @@ class Commands:
         board: notices.NoticeBoard,
         fetcher: fetch.Fetcher,
         served: Mapping[members.Role, int],
+        stopping: Callable[[], bool],
     ) -> None:
         self._served = served
+        self._stopping = stopping
         self._health = health
         self._catalog = catalog
         self._store = store
@@ -87,7 +89,7 @@ class Commands:
 
     async def _status(self, _: web.Request) -> web.Response:
         offered = self._offer.current
-        room = await asyncio.to_thread(self._store.room_for, {})
+        room = await asyncio.to_thread(self._room)
         held = self._store.held()
         status = self._health() | {
             "controller": "region",
@@ -95,11 +97,11 @@ class Commands:
             "epoch": offered.epoch if offered else None,
             "images": len(offered.images) if offered else 0,
             "storage": {
-                "path": str(room.path),
+                "path": str(self._store.root),
                 "objects": len(held),
                 "bytes": sum(proof.size for proof in held.values()),
-                "free": room.free,
-                "reserve": room.reserve,
+                "free": room.free if room else 0,
+                "reserve": self._store.reserve,
             },
             "served": {role.value: size for role, size in self._served.items()},
             "sync": self._describe_sync(),
@@ -111,6 +113,14 @@ class Commands:
             # The rest of the status is of more use than a refusal.
             status |= {"catalog": f"{error}", "source": None, "ledger": {}}
         return web.json_response(status)
+
+    def _room(self) -> space.Room | None:
+        try:
+            return self._store.room_for({})
+        except OSError as error:
+            # The rest of the status is of more use than a refusal.
+            logger.warning("the space in %s is not known: %s", self._store.root, error)
+            return None
 
     def _catalog_status(self) -> dict[str, Any]:
         with self._catalog.read() as conn:
@@ -310,15 +320,10 @@ class Commands:
             with lock:
                 checked += count
 
-        def work() -> audit.Report:
-            report = self._store.verify(advance)
-            self._board.state(membership.STORAGE, membership.storage_notices(report))
-            if report.findings:
-                self._sync.lost([finding.sha256 for finding in report.findings])
-            return report
-
-        # All of it is done whether or not somebody still watches.
-        checking = asyncio.create_task(asyncio.to_thread(work))
+        # All of it is done whether or not somebody still watches, but not past a stop.
+        work = asyncio.to_thread(self._store.verify, advance, self._stopping)
+        checking = asyncio.create_task(work)
+        checking.add_done_callback(_log_failure)
 
         async def follow() -> AsyncIterator[dict[str, Any]]:
             while not checking.done():
@@ -339,6 +344,12 @@ class Commands:
             }
 
         return await control.stream(request, follow())
+
+
+def _log_failure(checking: asyncio.Task[audit.Report]) -> None:
+    error = None if checking.cancelled() else checking.exception()
+    if error is not None:
+        logger.warning("a check of the store was not done: %s", error)
 
 
 def _check(

@@ -3,12 +3,14 @@
 A damaged object is spoken of until it is held again, a stranger until somebody moved it away.
 """
 
+import logging
 import threading
 from collections.abc import Iterable
 
 from boot_resources import notices
 from boot_resources.store import audit, storage
 
+logger = logging.getLogger(__name__)
 SCOPE = "storage"
 """The scope of notices about this region's disk."""
 _FETCHED_AGAIN = "it is fetched again; what is left of it is in damaged/; check the disk's health"
@@ -24,22 +26,18 @@ class DiskCondition:
         self._damaged: dict[str, audit.Finding] = {}
 
     def found(self, findings: Iterable[audit.Finding]) -> None:
-        """Note objects that are not sound, and say so.
-
-        Raises:
-            OSError: the store cannot be looked at.
-        """
+        """Note objects that are not sound, and say so."""
         with self._lock:
             self._damaged |= {finding.sha256: finding for finding in findings}
         self.state()
 
     def state(self) -> None:
-        """Say what is so now.
-
-        Raises:
-            OSError: the store cannot be looked at.
-        """
-        strangers = sorted(path.name for path in self._store.strangers())
+        """Say what is so now."""
+        try:
+            strangers = sorted(path.name for path in self._store.strangers())
+        except OSError as error:
+            logger.warning("the store cannot be looked through: %s", error)
+            strangers = []
         held = self._store.held()
         with self._lock:
             self._damaged = {
@@ -48,9 +46,7 @@ class DiskCondition:
             self._board.state(SCOPE, _notices(self._damaged.values(), strangers))
 
 
-def _notices(
-    damaged: Iterable[audit.Finding], strangers: list[str]
-) -> Iterable[notices.Notice]:
+def _notices(damaged: Iterable[audit.Finding], strangers: list[str]) -> Iterable[notices.Notice]:
     for finding in damaged:
         yield notices.Notice(
             finding.sha256[:12],

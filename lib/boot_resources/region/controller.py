@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -12,15 +13,15 @@ import prometheus_client
 from prometheus_client import core
 
 import boot_resources
-from boot_resources import errors, notices
-from boot_resources.catalog import database
+from boot_resources import notices
+from boot_resources.catalog import database, failures
 from boot_resources.plane import members, tls
-from boot_resources.region import commands, membership, serving, syncing
+from boot_resources.region import commands, condition, membership, serving, syncing
 from boot_resources.region import offer as offers
 from boot_resources.service import control, lifecycle, monitoring, ports
 from boot_resources.settings import region as region_settings
-from boot_resources.source import fetch
-from boot_resources.store import audit, identity, objects, storage
+from boot_resources.source import fetch, retrying
+from boot_resources.store import audit, identity, storage
 from boot_resources.sync import engine as engines
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,11 @@ class RegionController:
     """Everything that one region runs. Built in the event loop's thread, and belongs to it."""
 
     def __init__(self, settings: region_settings.RegionSettings) -> None:
-        """Open the catalog and the store and audit it; nothing listens yet.
+        """Put the parts together; nothing listens yet, and the store is not touched.
 
         Raises:
-            errors.BootResourcesError: the store is not this cluster's, or a certificate or the
-                catalog cannot be used. A catalog that is down is no reason, once there is a store.
+            errors.BootResourcesError: a certificate, the member list or the catalog's URL cannot
+                be used.
         """
         self.settings = settings
         self.started = time.monotonic()
@@ -43,28 +44,51 @@ class RegionController:
             tls.Identity(settings.plane.certificate, settings.plane.key, settings.plane.authority)
         )
         self._member_file = members.MemberFile(settings.plane.members)
+        self._stopping = threading.Event()
         self.catalog = database.open_catalog(settings.catalog.url)
         self.store = storage.Storage(
-            settings.storage.path, settings.storage.reserve, settings.storage.removed_grace
+            settings.storage.path,
+            settings.storage.reserve,
+            settings.storage.removed_grace,
+            lost=self._lost,
         )
-        self.cluster = self._find_cluster()
-        report = self.store.start(self.cluster)
-        self.board.state(membership.STORAGE, membership.storage_notices(report))
-        self.offer = offers.Offer(settings.storage.path / "available.json")
-        self.port = serving.PlanePort(
-            self.board, self.store, self.offer, self._member_file, self._lost
-        )
+        self.cluster = ""
+        self.condition = condition.DiskCondition(self.store, self.board)
+        self.offer = offers.Offer(settings.storage.path / "available.json", self.board)
+        self.port = serving.PlanePort(self.board, self.store, self.offer, self._member_file)
         self._fetcher = fetch.Fetcher(
             settings.download.proxy,
             settings.download.no_proxy,
             authorities=settings.download.authorities,
+            policy=retrying.Policy(sleep=self._sleep),
+            cancelled=self._stopping.is_set,
         )
         self.syncing = self._build_syncing()
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, and no longer than until the region stops."""
+        self._stopping.wait(seconds)
+
+    def _take_store(self) -> None:
+        """Find out which cluster this is, and take and audit the store.
+
+        Raises:
+            audit.Ended: the region stops.
+            errors.BootResourcesError: the store is not this cluster's, or another controller has
+                it, or the catalog cannot be used. A catalog that is down is no reason, once there
+                is a store.
+        """
+        self.cluster = self._find_cluster()
+        try:
+            report = self.store.start(self.cluster, self._stopping.is_set)
+        except identity.AnotherCluster as error:
+            raise membership.about_owner(error, self.catalog) from error
+        self.condition.found(report.findings)
 
     def _find_cluster(self) -> str:
         try:
             return membership.prepare(self.catalog)
-        except errors.BootResourcesError as error:
+        except (failures.CatalogUnavailable, failures.CatalogBusy) as error:
             recorded = identity.recorded_owner(self.settings.storage.path)
             if recorded is None:
                 raise
@@ -89,9 +113,11 @@ class RegionController:
             self.catalog,
             self.offer,
             self.board,
+            self.condition,
             self._join,
             settings.name,
             settings.download.sync_interval,
+            self._stopping,
         )
 
     def _join(self) -> None:
@@ -103,28 +129,46 @@ class RegionController:
             )
         membership.join(self.catalog, self.store, self.settings)
 
-    def _lost(self, sha256: str, error: objects.ObjectChanged) -> None:
-        finding = audit.Finding(sha256, audit.Verdict.CHANGED, str(error))
-        report = audit.Report({}, (finding,), ())
-        self.board.state(membership.STORAGE, membership.storage_notices(report))
-        self.syncing.lost([sha256])
+    def _lost(self, finding: audit.Finding) -> None:
+        self.condition.found([finding])
+        self.syncing.lost([finding.sha256])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set.
 
         Raises:
-            errors.BootResourcesError: a port or the control socket is taken.
+            errors.BootResourcesError: a port or the control socket is taken, or the store or the
+                catalog cannot be used.
         """
+        relay = asyncio.create_task(self._relay(stop))
+        try:
+            await self._run(stop)
+        except audit.Ended:
+            logger.info("region %s was stopped before it served", self.settings.name)
+        finally:
+            relay.cancel()
+            self._fetcher.close()
+            self.catalog.close()
+
+    async def _relay(self, stop: asyncio.Event) -> None:
+        """Let the threads know when the region is to stop."""
+        await stop.wait()
+        self._stopping.set()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         settings = self.settings
         plane, metrics = settings.plane, settings.metrics
         registry = prometheus_client.CollectorRegistry()
         registry.register(_Metrics(self))
         async with contextlib.AsyncExitStack() as stack:
+            control_socket = stack.enter_context(control.listen(settings.control.socket))
             plane_port = stack.enter_context(ports.listen(plane.listen, plane.port, "plane.port"))
             metrics_port = stack.enter_context(
                 ports.listen(metrics.listen, metrics.port, "metrics.port")
             )
-            control_socket = stack.enter_context(control.listen(settings.control.socket))
+            # Only now: while another region runs with these settings, the store is that one's.
+            await asyncio.to_thread(self._take_store)
+            stack.callback(self.store.stop)
             for app, listening, options in (
                 (self.port.application(), plane_port, {"ssl_context": self._tls}),
                 (monitoring.application(registry, self.health), metrics_port, {}),
@@ -142,9 +186,6 @@ class RegionController:
             watching.cancel()
             self.offer.close()
             await asyncio.to_thread(self.syncing.stop)
-        self._fetcher.close()
-        self.catalog.close()
-        settings.control.socket.unlink(missing_ok=True)
 
     def _commands(self) -> commands.Commands:
         return commands.Commands(
@@ -156,6 +197,7 @@ class RegionController:
             self.board,
             self._fetcher,
             self.port.served,
+            self._stopping.is_set,
         )
 
     def health(self) -> dict[str, Any]:

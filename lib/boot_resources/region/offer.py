@@ -64,9 +64,9 @@ class Offer:
             known = self._current
             if known is None or (known.cluster, known.epoch) != (listed.cluster, listed.epoch):
                 self._note_a_step_back(known, listed)
-                self._current = listed
+                self._current = known = listed
                 self._loop.call_soon_threadsafe(self._wake)
-            problem = None if self.is_kept else self._keep(listed)
+            problem = None if self.is_kept else self._keep(known)
             self._board.state(SCOPE, _notices(problem, self._set_back, listed))
 
     def _note_a_step_back(
@@ -74,9 +74,7 @@ class Offer:
     ) -> None:
         latest = self._set_back or known
         is_behind = (
-            latest is not None
-            and latest.cluster == listed.cluster
-            and listed.epoch < latest.epoch
+            latest is not None and latest.cluster == listed.cluster and listed.epoch < latest.epoch
         )
         self._set_back = latest if is_behind else None
 
@@ -146,8 +144,8 @@ def _notices(
             notices.Severity.WARNING,
             f"the catalog is at epoch {listed.epoch} and was at {set_back.epoch}: it was restored "
             "from a backup; what it says is offered",
-            "racks keep what they knew until the epoch has passed that; each says how to go on "
-            "at once",
+            "racks keep the newer list that they know until the epoch has passed it; each says "
+            "how to go on at once",
         )
 
 

@@ -15,7 +15,6 @@ that left are cut. Only what is proved and held is given out.
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -24,7 +23,7 @@ from boot_resources import digests, notices
 from boot_resources.plane import members, messages
 from boot_resources.region import offer as offers
 from boot_resources.service import control, ranges, sending
-from boot_resources.store import blocks, objects, storage
+from boot_resources.store import objects, storage
 
 logger = logging.getLogger(__name__)
 LONGEST_WAIT = 60.0
@@ -32,10 +31,8 @@ LONGEST_WAIT = 60.0
 _WATCH_SECONDS = 1.0
 _ROLE = web.RequestKey("role", members.Role)
 _ROLES = (members.Role.REGION, members.Role.RACK, members.Role.OPERATOR)
-
-
-Lost = Callable[[str, objects.ObjectChanged], None]
-"""Called, in a worker thread, with an object that turned out not to be what was proved."""
+SCOPE = "members"
+"""The scope of notices about the member list."""
 
 
 class PlanePort:
@@ -43,7 +40,7 @@ class PlanePort:
 
     Attributes:
         served: body bytes of objects sent since the start, by the role that asked.
-        refused: connections refused since the start.
+        refused: requests refused since the start, because whoever asked is no member.
     """
 
     def __init__(
@@ -52,10 +49,8 @@ class PlanePort:
         store: storage.Storage,
         offer: offers.Offer,
         member_file: members.MemberFile,
-        lost: Lost,
     ) -> None:
         self._board = board
-        self._lost = lost
         self._store = store
         self._offer = offer
         self._member_file = member_file
@@ -74,10 +69,14 @@ class PlanePort:
         return app
 
     async def watch_members(self) -> None:
-        """Cut the connections of members that leave, for as long as this runs."""
+        """Cut the connections of members that leave, for as long as this runs.
+
+        A list that cannot be read is said in a notice; the last good one stays in force.
+        """
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             listed = self._member_file.current()
+            self._board.state(SCOPE, _about_list(self._member_file.problem))
             self._open = {t: shown for t, shown in self._open.items() if not t.is_closing()}
             for transport, certificate in self._open.items():
                 try:
@@ -119,12 +118,11 @@ class PlanePort:
     async def _object(self, request: web.Request) -> web.StreamResponse:
         sha256 = _name_of(request)
         try:
-            opened = self._store.open(sha256)
-        except objects.ObjectMissing as error:
+            opened = await asyncio.to_thread(self._store.open, sha256)
+        except (objects.ObjectMissing, objects.ObjectChanged) as error:
             return _missing(error)
-        except objects.ObjectChanged as error:
-            await asyncio.to_thread(self._lost, sha256, error)
-            return _missing(error)
+        except OSError as error:
+            return await self._unreadable(sha256, error)
         with opened:
             answer = ranges.answer(request.headers, sha256, opened.size, request.method)
             if request.method == "HEAD" or not answer.length:
@@ -137,6 +135,8 @@ class PlanePort:
                 await outlet.end()
             except sending.ClientGone as error:
                 logger.debug("a member went away: %s", error)
+            except sending.FileFailed as error:
+                await self._recheck(sha256, error)
             finally:
                 self.served[request[_ROLE]] += outlet.sent
             return response
@@ -145,9 +145,23 @@ class PlanePort:
         sha256 = _name_of(request)
         try:
             block_map = await asyncio.to_thread(self._store.block_map, sha256)
-        except (objects.ObjectMissing, blocks.BadBlockMap) as error:
+        except objects.ObjectMissing as error:
             return _missing(error)
+        except OSError as error:
+            return await self._unreadable(sha256, error)
         return web.Response(body=block_map.to_bytes(), content_type="application/octet-stream")
+
+    async def _unreadable(self, sha256: str, error: OSError) -> web.Response:
+        await self._recheck(sha256, error)
+        return web.json_response({"error": f"the disk gave an error: {error}"}, status=503)
+
+    async def _recheck(self, sha256: str, error: OSError) -> None:
+        """Have an object looked at that could not be read; it may be held no longer then."""
+        logger.warning("object %s could not be read: %s", sha256, error)
+        try:
+            await asyncio.to_thread(self._store.recheck, sha256)
+        except OSError as again:
+            logger.warning("object %s could not be checked: %s", sha256, again)
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         listed = self._offer.current
@@ -159,6 +173,13 @@ class PlanePort:
             notices=len(self._board.standing()),
         )
         return web.json_response(text=health.model_dump_json())
+
+
+def _about_list(problem: members.MembersError | None) -> list[notices.Notice]:
+    if problem is None:
+        return []
+    text = f"{problem}; the list that was read before stays in force"
+    return [notices.Notice("list", notices.Severity.WARNING, text, problem.cure)]
 
 
 def _name_of(request: web.Request) -> str:

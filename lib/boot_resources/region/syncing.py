@@ -191,7 +191,7 @@ class Syncing:
             pause = _RETRY_SECONDS
         if not self._offer.is_kept:
             pause = min(pause, _RETRY_SECONDS)
-        self._state_disk()
+        self._disk.state()
         self._mirror_notices()
         with self._wake:
             if outcome is not None:
@@ -206,12 +206,6 @@ class Syncing:
             logger.warning("sync: %s", error)
             self._board.state(CATALOG, [notice])
         return str(error)
-
-    def _state_disk(self) -> None:
-        try:
-            self._disk.state()
-        except OSError as error:
-            logger.warning("the store cannot be looked at: %s", error)
 
     def _mirror_notices(self) -> None:
         try:

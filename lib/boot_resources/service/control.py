@@ -1,7 +1,8 @@
 """The local socket on which the ``boot-resources`` command talks to a running controller.
 
 Only the controller's own user and root may use it (mode 0600). Requests and answers are JSON; a
-long job answers with one JSON document a line, the last of them its result.
+long job answers with one JSON document a line, the last of them its result. Whatever goes wrong,
+the command gets JSON: a defect of ours becomes an answer too, and a traceback in the log.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import json
 import logging
 import pathlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -24,13 +25,27 @@ class AlreadyRunning(errors.BootResourcesError):
     """Another controller answers on the socket."""
 
 
-def listen(path: pathlib.Path) -> socket.socket:
-    """Return a listening socket at ``path``; one that nobody answers on is replaced.
+@contextlib.contextmanager
+def listen(path: pathlib.Path) -> Iterator[socket.socket]:
+    """Listen at ``path`` for the length of the block; what nobody answers on is replaced.
+
+    Afterwards the path is removed, unless another controller has made its own there meanwhile:
+    whoever serves on the socket may close it before the block ends.
 
     Raises:
         AlreadyRunning: a controller answers there.
         errors.SettingsError: the path cannot be used.
     """
+    with contextlib.closing(_bind(path)) as listening:
+        ours = _stamp(path)
+        try:
+            yield listening
+        finally:
+            if _stamp(path) == ours:
+                path.unlink(missing_ok=True)
+
+
+def _bind(path: pathlib.Path) -> socket.socket:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_socket():
@@ -52,6 +67,15 @@ def listen(path: pathlib.Path) -> socket.socket:
     return listening
 
 
+def _stamp(path: pathlib.Path) -> tuple[int, ...]:
+    """Return what tells one socket file from the next: inodes alone are used again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
 def _refuse_if_answered(path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -69,13 +93,22 @@ def _refuse_if_answered(path: pathlib.Path) -> None:
 
 @web.middleware
 async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn a refusal of the engine into JSON that the command prints as it is."""
+    """Turn whatever goes wrong into JSON that the command prints as it is."""
     try:
         return await handler(request)
     except errors.BootResourcesError as error:
         return web.json_response(refusal(error), status=409)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         return web.json_response({"error": f"bad request: {error}", "cure": ""}, status=400)
+    except web.HTTPException as answer:
+        return web.json_response({"error": str(answer), "cure": ""}, status=answer.status)
+    except Exception as error:
+        logger.exception("%s failed in a way that it should not", request.path)
+        return web.json_response(_defect(error), status=500)
+
+
+def _defect(error: Exception) -> dict[str, Any]:
+    return {"error": f"internal error: {error!r}", "cure": "see the controller's log"}
 
 
 def refusal(error: errors.BootResourcesError) -> dict[str, Any]:
@@ -98,5 +131,8 @@ async def stream(
         # Whoever watched went away; the job itself goes on.
         logger.debug("a watcher of %s went away", request.path)
         return response
+    except Exception as error:
+        logger.exception("%s failed in a way that it should not", request.path)
+        await response.write(json.dumps(_defect(error)).encode() + b"\n")
     await response.write_eof()
     return response

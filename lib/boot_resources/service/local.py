@@ -11,6 +11,11 @@ from typing import Any
 
 from boot_resources import errors
 
+QUESTION_SECONDS = 60.0
+"""How long a question, or the next line of a long job, may take; a job says how far it is."""
+ORDER_SECONDS = 600.0
+"""How long an order may take that says nothing until it is carried out."""
+
 
 class Unreachable(errors.BootResourcesError):
     """The controller is not running, or this user may not talk to it."""
@@ -29,12 +34,13 @@ class Refused(errors.BootResourcesError):
 class _Connection(http.client.HTTPConnection):
     """HTTP over a local socket."""
 
-    def __init__(self, path: pathlib.Path) -> None:
-        super().__init__("localhost")
+    def __init__(self, path: pathlib.Path, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -53,7 +59,7 @@ class Controller:
             Refused: the controller's own refusal.
         """
         target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-        return self._last(self._ask("GET", target, None))
+        return self._last(self._ask("GET", target, None, QUESTION_SECONDS))
 
     def post(self, path: str, **values: Any) -> dict[str, Any]:
         """Give an order and return what came of it.
@@ -62,7 +68,7 @@ class Controller:
             Unreachable: nobody answers.
             Refused: the controller's own refusal.
         """
-        return self._last(self._ask("POST", path, values))
+        return self._last(self._ask("POST", path, values, ORDER_SECONDS))
 
     def follow(self, path: str, **values: Any) -> Iterator[dict[str, Any]]:
         """Give an order and yield what the controller says of it, until it is done.
@@ -72,7 +78,7 @@ class Controller:
             Refused: the controller's own refusal.
         """
         done = False
-        for document in self._ask("POST", path, values):
+        for document in self._ask("POST", path, values, QUESTION_SECONDS):
             done = bool(document.get("done"))
             yield document
         if not done:
@@ -85,15 +91,21 @@ class Controller:
         return answers[-1]
 
     def _ask(
-        self, method: str, path: str, values: dict[str, Any] | None
+        self, method: str, path: str, values: dict[str, Any] | None, patience: float
     ) -> Iterator[dict[str, Any]]:
-        connection = _Connection(self.socket)
+        connection = _Connection(self.socket, patience)
         try:
             body = None if values is None else json.dumps(values)
             connection.request(method, path, body, {"Content-Type": "application/json"})
             reply = connection.getresponse()
             for line in reply:
                 yield self._read(line)
+        except TimeoutError:
+            raise Unreachable(
+                f"the {self.kind} controller on {self.socket} said nothing for {patience:g} "
+                "seconds",
+                "see its log; it may hang, or its disk or its database may",
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise Unreachable(

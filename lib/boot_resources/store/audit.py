@@ -21,6 +21,8 @@ from boot_resources import errors, units
 from boot_resources.store import facts, objects
 
 _CHUNK = 4 * units.MIB
+NOT_THERE = "its file is not there"
+"""What there is to say of an object that is gone."""
 _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Failures that say something of this process or host, and nothing of the object."""
 
@@ -182,8 +184,8 @@ def check(
             return Finding(sha256, Verdict.SOUND, proof=tree.facts_of(sha256).proof)
         detail = f"its {offset} bytes have the sha256 {whole.hexdigest()[:12]}..."
         return Finding(sha256, Verdict.CORRUPT, detail)
-    except objects.ObjectMissing as error:
-        return Finding(sha256, Verdict.GONE, str(error))
+    except objects.ObjectMissing:
+        return Finding(sha256, Verdict.GONE, NOT_THERE)
     except objects.ObjectChanged:
         finding = _look(tree, sha256, cancelled)
         if finding.proof is not None:

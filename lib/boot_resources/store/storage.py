@@ -154,8 +154,8 @@ class Storage:
         proof = self._proof_of(sha256)
         try:
             return self._tree.open(sha256)
-        except objects.ObjectMissing as error:
-            self._lose(proof, audit.Finding(sha256, audit.Verdict.GONE, str(error)))
+        except objects.ObjectMissing:
+            self._lose(proof, audit.Finding(sha256, audit.Verdict.GONE, audit.NOT_THERE))
             raise
         except objects.ObjectChanged as error:
             self._lose(proof, audit.Finding(sha256, audit.Verdict.CHANGED, str(error)))

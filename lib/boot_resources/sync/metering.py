@@ -2,7 +2,8 @@
 
 Always true: each byte that is counted here is added to the ledger once (or twice, where the
 database went away in the very commit). What cannot be written now waits in memory for the next
-time; a process that is killed loses at most what came in the last few seconds. A catalog that is down never gets in the way of what is being fetched.
+time; a process that is killed loses at most what came in the last few seconds. A catalog that is
+down never gets in the way of what is being fetched.
 """
 
 import threading

@@ -158,6 +158,8 @@ def test_verify_finds_a_flipped_bit_and_the_sync_mends_it(own_desk: Desk) -> Non
 def test_verify_names_what_it_found_in_plain_words(own_desk: Desk) -> None:
     sha256, _ = max(own_desk.world.objects.items(), key=lambda each: len(each[1]))
     flip_unseen(own_desk.world.region.store / "objects" / sha256)
+    # Otherwise it is mended before anybody has looked.
+    own_desk.world.origin.on_request = cloud.refuse
     found = command.run("verify", "--settings", own_desk.region_file)
     assert found.status == 4
     assert f"{sha256}  corrupt" in found.out
@@ -171,12 +173,18 @@ def test_what_verify_finds_counts_even_if_nobody_waits_for_it(own_desk: Desk) ->
     sha256, content = max(world.objects.items(), key=lambda each: len(each[1]))
     path = world.region.store / "objects" / sha256
     flip_unseen(path)
+    world.origin.on_request = cloud.refuse
     watching = cast("Generator[dict[str, Any], None, None]", world.region.local.follow("/verify"))
     next(watching)
     watching.close()
     cloud.wait_until(lambda: (world.region.store / "damaged" / sha256).exists())
-    cloud.wait_until(lambda: path.exists() and path.read_bytes() == content)
-    assert any(sha256[:12] in each["text"] for each in world.region.status()["notices"])
+    cloud.wait_until(
+        lambda: any(sha256[:12] in each["text"] for each in world.region.status()["notices"])
+    )
+    world.origin.on_request = None
+    world.region.sync()
+    assert path.read_bytes() == content
+    assert world.region.status()["notices"] == []
 
 
 def flip_unseen(path: Path) -> None:

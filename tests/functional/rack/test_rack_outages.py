@@ -228,6 +228,7 @@ def test_a_damaged_list_on_disk_is_asked_for_anew(
     cloud: clouds.Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     rack = cloud.rack(cloud.region(IMAGE))
+    cloud.wait_until_names_are_kept(rack)
     rack.stop()
     (cloud.cache_of(rack) / "names.json").write_text('{"cluster": ')
     with caplog.at_level(logging.WARNING):
@@ -289,6 +290,7 @@ def test_a_cache_on_a_full_disk_loses_nothing_of_its_bound(
 ) -> None:
     monkeypatch.setattr(disks, "Disk", _FullDisk)
     rack = cloud.rack(cloud.region(IMAGE, OTHER))
+    cloud.wait_until_names_are_kept(rack)
     before = rack.cache()
     monkeypatch.setattr(_FullDisk, "full", True)
     assert clouds.get(rack, OTHER.path("squashfs")).body == OTHER.files["squashfs"]

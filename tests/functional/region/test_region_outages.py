@@ -1,6 +1,9 @@
 """A region whose catalog or source is gone goes on serving what is available."""
 
 import contextlib
+import errno
+import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from boot_resources import errors
-from boot_resources.store import identity
-from support import cloud, postgres, real_region
+from boot_resources.catalog import cluster, database
+from boot_resources.demo import origin
+from boot_resources.region import syncing
+from boot_resources.store import disk, identity
+from support import cloud, on_thread, postgres, real_region
 
 World = real_region.World
 
@@ -114,13 +120,102 @@ def test_a_store_of_another_cluster_is_refused_and_left_alone(
     for file in tmp_path.glob("catalog.db*"):
         file.unlink()
     before = sorted(path.name for path in region.store.rglob("*"))
-    with pytest.raises(identity.ForeignDirectory, match="belongs to cluster") as refused:
+    with pytest.raises(
+        identity.ForeignDirectory, match=r"belongs to cluster .* is new and empty"
+    ) as refused:
         region.run()
     assert "catalog.url" in refused.value.cure
     assert sorted(path.name for path in region.store.rglob("*")) == before
     shutil.rmtree(region.store)
     region.start()
     region.wait_for_images(1)
+
+
+def test_a_source_that_is_away_at_the_start_is_asked_again_soon(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncing, "_RETRY_SECONDS", 0.05)
+    region = own_world.region
+    region.stop()
+    own_world.publish()
+    own_world.origin.on_request = lambda _: origin.Reply(404, {"Content-Length": "0"})
+    region.start()
+    cloud.wait_until(lambda: region.status()["sync"]["passes"] > 2)
+    before = len(region.store_names())
+    own_world.origin.on_request = None
+    # Nobody asks for a sync.
+    cloud.wait_until(lambda: len(region.store_names()) > before)
+
+
+def test_the_list_is_offered_though_the_disk_takes_no_file_and_written_later(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncing, "_RETRY_SECONDS", 0.05)
+    region = own_world.region
+    real = disk.Disk.publish
+
+    def refuse(self: disk.Disk, path: Path, data: bytes) -> None:
+        if path.name == "available.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, path, data)
+
+    with monkeypatch.context() as full:
+        full.setattr(disk.Disk, "publish", refuse)
+        own_world.publish()
+        assert region.sync()["last_error"] == ""
+        epoch = region.status()["epoch"]
+        with own_world.member() as member:
+            assert cloud.document(member.get("/v1/images"))["epoch"] == epoch
+        (notice,) = region.status()["notices"]
+        assert "No space left on device" in notice["text"]
+    cloud.wait_until(lambda: not region.status()["notices"])
+    written = json.loads((region.store / "available.json").read_bytes())
+    assert written["epoch"] == epoch
+
+
+def test_a_status_is_given_though_the_store_cannot_be_looked_at(own_world: World) -> None:
+    partial = own_world.region.store / "partial"
+    partial.rename(partial.with_name("aside"))
+    assert own_world.region.status()["storage"]["free"] == 0
+    partial.with_name("aside").rename(partial)
+    assert own_world.region.status()["storage"]["free"] > 0
+
+
+def test_a_region_that_may_not_join_says_why_and_not_that_the_database_is_away(
+    own_world: World,
+) -> None:
+    region = own_world.region
+    region.stop()
+    catalog = database.open_catalog(region.settings.catalog.url)
+    with catalog.write() as conn:
+        cluster.retire(conn, "region-0")
+        cluster.join(conn, "region-1", "region-1.example.com:5290")
+    catalog.close()
+    region.start()
+    cloud.wait_until(lambda: region.status()["notices"])
+    (notice,) = region.status()["notices"]
+    assert notice["key"] == "refused"
+    assert "the catalog is a SQLite file" in notice["text"]
+    assert "PostgreSQL" in notice["cure"]
+
+
+def test_a_second_region_on_the_same_store_is_refused_and_harms_nothing(
+    own_world: World, tmp_path: Path
+) -> None:
+    first = own_world.region
+    ports = on_thread.free_ports(2)
+    other = first.settings.model_copy(
+        update={
+            "plane": first.settings.plane.model_copy(update={"port": ports[0]}),
+            "metrics": first.settings.metrics.model_copy(update={"port": ports[1]}),
+            "control": first.settings.control.model_copy(
+                update={"socket": tmp_path / "other.sock"}
+            ),
+        }
+    )
+    with pytest.raises(identity.InUse, match="another controller is running"):
+        real_region.RealRegion(other).run()
+    assert everything_is_served(own_world)
 
 
 def test_a_second_region_on_the_same_port_is_refused(own_world: World) -> None:

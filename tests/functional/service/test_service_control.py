@@ -29,7 +29,8 @@ class Controller:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self.finished = threading.Event()
-        self._listening = control.listen(path)
+        self._open = contextlib.ExitStack()
+        self._listening = self._open.enter_context(control.listen(path))
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run)
@@ -41,6 +42,7 @@ class Controller:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._open.close()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -54,6 +56,8 @@ class Controller:
         app.router.add_post("/endless", self._endless)
         app.router.add_post("/number", self._number)
         app.router.add_post("/nothing", self._nothing)
+        app.router.add_post("/defect", self._defect)
+        app.router.add_post("/defect-half-way", self._defect_half_way)
         runner = await lifecycle.runner_for(app)
         async with lifecycle.serving(runner, lifecycle.site_on(runner, self._listening)):
             await self._stop.wait()
@@ -64,6 +68,16 @@ class Controller:
     async def _remove(self, request: web.Request) -> web.StreamResponse:
         name = (await request.json())["name"]
         raise NoSuchImage(f"there is no image {name}", "list them")
+
+    async def _defect(self, _: web.Request) -> web.StreamResponse:
+        raise OSError(5, "Input/output error")
+
+    async def _defect_half_way(self, request: web.Request) -> web.StreamResponse:
+        async def documents() -> AsyncIterator[dict[str, Any]]:
+            yield {"number": 0}
+            raise ValueError("of a kind that nobody thought of")
+
+        return await control.stream(request, documents())
 
     async def _count(self, request: web.Request) -> web.StreamResponse:
         wanted: dict[str, Any] = await request.json()
@@ -159,7 +173,7 @@ def test_a_watcher_that_goes_away_is_no_error(
     assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
-@pytest.mark.parametrize("path", ["/number", "/nothing", "/absent"])
+@pytest.mark.parametrize("path", ["/number", "/nothing"])
 def test_whoever_answers_something_else_is_no_controller(
     asked: local.Controller, path: str
 ) -> None:
@@ -191,7 +205,8 @@ def test_a_controller_that_hangs_up_is_unreachable(tmp_path: pathlib.Path) -> No
 
 def test_a_socket_that_a_dead_controller_left_is_replaced(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "region.sock"
-    control.listen(path).close()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
     assert path.is_socket()
     with Controller(path):
         assert local.Controller("region", path).get("/status") == {"query": {}}
@@ -199,7 +214,8 @@ def test_a_socket_that_a_dead_controller_left_is_replaced(tmp_path: pathlib.Path
 
 def test_a_controller_that_runs_keeps_its_socket(controller: Controller) -> None:
     with pytest.raises(control.AlreadyRunning, match="another controller is running"):
-        control.listen(controller.path)
+        with control.listen(controller.path):
+            pass
     assert local.Controller("region", controller.path).get("/status") == {"query": {}}
 
 
@@ -216,7 +232,7 @@ def test_a_controller_that_is_too_busy_to_answer_keeps_its_socket(
                 waiting.setblocking(False)
                 waiting.connect(str(path))
         with pytest.raises(control.AlreadyRunning):
-            control.listen(path)
+            stack.enter_context(control.listen(path))
 
 
 def test_a_path_that_cannot_be_a_socket_is_refused_with_the_option(
@@ -225,6 +241,55 @@ def test_a_path_that_cannot_be_a_socket_is_refused_with_the_option(
     (tmp_path / "file").write_text("somebody's")
     for path in (tmp_path / ("x" * 120), tmp_path / "file", tmp_path / "file" / "sock"):
         with pytest.raises(errors.SettingsError, match="cannot make the control socket") as caught:
-            control.listen(path)
+            with control.listen(path):
+                pass
         assert "control.socket" in caught.value.cure
     assert (tmp_path / "file").read_text() == "somebody's"
+
+
+def test_a_socket_goes_with_its_controller(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "region.sock"
+    with Controller(path):
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_controller_that_ends_leaves_the_socket_of_the_one_that_came_after_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / "region.sock"
+    with contextlib.ExitStack() as stack:
+        with control.listen(path) as old:
+            # Its server stops first, and closes what it listened on.
+            old.close()
+            stack.enter_context(control.listen(path))
+        assert path.is_socket()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/defect", "Input/output error"), ("/defect-half-way", "nobody thought")]
+)
+def test_a_defect_is_an_answer_too_and_the_log_has_its_traceback(
+    controller: Controller, caplog: pytest.LogCaptureFixture, path: str, said: str
+) -> None:
+    with pytest.raises(local.Refused, match="internal error") as caught:
+        local.Controller("region", controller.path).post(path)
+    assert said in str(caught.value)
+    assert "log" in caught.value.cure
+    assert "Traceback" in caplog.text
+
+
+def test_what_no_controller_answers_is_refused_in_json(controller: Controller) -> None:
+    with pytest.raises(local.Refused, match="Not Found"):
+        local.Controller("region", controller.path).get("/no-such-question")
+
+
+def test_a_controller_that_hangs_does_not_hang_the_command(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "QUESTION_SECONDS", 0.05)
+    path = tmp_path / "region.sock"
+    with control.listen(path):
+        with pytest.raises(local.Unreachable, match="said nothing for"):
+            local.Controller("region", path).get("/status")

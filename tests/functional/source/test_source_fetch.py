@@ -586,3 +586,36 @@ def test_a_proxy_that_is_down_is_named_without_its_password(served: origin.Origi
             fetcher.get_document(served.url + "streams/d.json")
     assert "pr0xy" not in str(e.value)
     assert served.requests == ()
+
+
+# A caller that stops.
+
+
+def test_a_caller_that_stops_is_not_held_by_a_document_that_drips(served: origin.Origin) -> None:
+    stopping = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        yield b"x"
+        stopping.set()
+        while True:
+            yield b"x"
+
+    served.on_request = answering(origin.Reply(body=drip()))
+    with fetch.Fetcher(policy=NO_WAIT, cancelled=stopping.is_set) as fetcher:
+        with pytest.raises(failures.Cancelled):
+            fetcher.get_document(served.url + "streams/d.json")
+    assert len(served.requests) == 1
+
+
+def test_a_caller_that_stops_asks_no_more(served: origin.Origin) -> None:
+    stopping = threading.Event()
+
+    def fail(_: origin.Request) -> origin.Reply:
+        stopping.set()
+        return origin.Reply(503, {"Content-Length": "0"})
+
+    served.on_request = fail
+    with fetch.Fetcher(policy=NO_WAIT, cancelled=stopping.is_set) as fetcher:
+        with pytest.raises(failures.Cancelled):
+            fetcher.get_document(served.url + "streams/d.json")
+    assert len(served.requests) == 1

@@ -28,6 +28,7 @@ def small(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         tiers.missing("this machine lets nobody mount a file system (a container without rights)")
     yield place
+    stores.leave(place / "store")
     subprocess.run(["umount", str(place)], check=True)
 
 
@@ -114,7 +115,7 @@ def test_a_full_disk_is_no_place_for_a_new_store(small: pathlib.Path) -> None:
     with pytest.raises(identity.ForeignDirectory, match="No space left on device"):
         storage.Storage(small / "store", 0, 0.0).start(stores.CLUSTER)
     filler.unlink()
-    storage.Storage(small / "store", 0, 0.0).start(stores.CLUSTER)
+    stores.storage_at(small / "store")
 
 
 def test_on_a_file_system_that_became_read_only_what_is_sound_goes_on_being_served(
@@ -124,6 +125,7 @@ def test_on_a_file_system_that_became_read_only_what_is_sound_goes_on_being_serv
     stores.put(stores.storage_at(root), CONTENT)
     other = stores.put(stores.storage_at(root), b"other")
     stores.damage(root / "objects" / other)
+    stores.leave(root)
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
     frozen = stores.storage_at(root)
     assert stores.read(frozen, NAME) == CONTENT

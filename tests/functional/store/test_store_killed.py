@@ -61,3 +61,4 @@ def test_however_often_it_is_killed_what_was_said_to_be_held_is_held(
         after.tidy(set(list(held)[:2]))
         for path in (root / "removed").iterdir():
             path.unlink()
+        after.stop()

@@ -1,5 +1,7 @@
 """One region brings what the catalog wants from a real signed source, each byte once."""
 
+import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -18,6 +20,7 @@ from boot_resources.catalog import (
     availability,
     cluster,
     database,
+    failures,
     holdings,
     images,
     leases,
@@ -25,9 +28,9 @@ from boot_resources.catalog import (
 )
 from boot_resources.demo import origin, signed_source
 from boot_resources.region import membership
-from boot_resources.store import blocks, objects
+from boot_resources.store import blocks, facts, objects
 from boot_resources.sync import engine as engines
-from boot_resources.sync import refresh, upstream
+from boot_resources.sync import metering, refresh, upstream
 from support import disks, stores, syncing
 
 SIZE = 12 * units.MIB
@@ -513,6 +516,108 @@ def test_another_prover_that_found_something_else_is_a_critical_notice_that_stay
         assert notice.severity is notices.Severity.CRITICAL
         assert "two provers" in notice.text
         assert largest not in holding(region)
+        assert largest not in region.store.held()
+    # It came once, and comes again only where there is a reason to hope.
+    assert cloud.server.payload_bytes == sum(cloud.wanted().values())
+
+
+def test_a_disputed_object_of_an_earlier_life_is_set_aside_and_comes_anew(
+    region: syncing.Region, cloud: syncing.Cloud
+) -> None:
+    region.sync()
+    largest = cloud.largest()
+    # Facts of which only this region's disk knows that they are wrong.
+    path = region.root / "facts" / largest
+    known = facts.Facts.from_bytes(path.read_bytes())
+    digests = bytes(len(known.block_map.digests))
+    wrong = dataclasses.replace(known, block_map=blocks.BlockMap(known.size, digests))
+    path.write_bytes(wrong.to_bytes())
+    with region.catalog.write() as conn:
+        holdings.drop(conn, region.name, [largest])
+    with syncing.Region(region.catalog, region.root) as again:
+        assert again.sync(read_source=False) == engines.Outcome(1, cloud.wanted()[largest])
+        assert again.notices(engines.SYNC) == []
+        assert holding(again) == cloud.wanted().keys()
+        assert (again.root / "damaged" / largest).exists()
+
+
+# What is counted
+
+
+def test_what_came_is_in_the_ledger_while_it_still_comes(
+    region: syncing.Region, cloud: syncing.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "WRITE_SECONDS", 0.01)
+    largest = cloud.largest()
+
+    def wait() -> None:
+        deadline = time.monotonic() + PATIENCE
+        while syncing.upstream_bytes(region.catalog) < ARRIVED:
+            assert time.monotonic() < deadline, "the ledger does not say what came"
+            time.sleep(0.005)
+        written.set()
+
+    written = threading.Event()
+    cloud.misbehave(cloud.path(largest), held_up(cloud, largest, ARRIVED, wait))
+    region.stop.clear()
+    passing = threading.Thread(target=region.sync, daemon=True)
+    passing.start()
+    assert written.wait(PATIENCE)
+    cloud.server.on_request = None
+    passing.join(PATIENCE)
+    assert syncing.upstream_bytes(region.catalog) == cloud.server.payload_bytes
+
+
+def test_what_could_not_be_counted_is_counted_later(
+    sqlite_catalog: database.Catalog, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite_catalog.write() as conn:
+        cluster.join(conn, syncing.REGION, "region-0.example.com:5290")
+    meter = metering.Meter(sqlite_catalog, syncing.REGION)
+    meter.count(5)
+    with monkeypatch.context() as away:
+
+        def refuse(_: object) -> contextlib.AbstractContextManager[None]:
+            raise failures.CatalogUnavailable("the database is away")
+
+        away.setattr(database.Catalog, "write", refuse)
+        meter.write()
+    meter.count(2)
+    assert syncing.upstream_bytes(sqlite_catalog) == 0
+    meter.write()
+    meter.write()
+    assert syncing.upstream_bytes(sqlite_catalog) == meter.total == 7
+
+
+def test_no_notice_and_no_log_line_holds_the_password_of_the_source(
+    region: syncing.Region, cloud: syncing.Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "boot_resources")
+    keys = cloud.source.keyring.read_bytes()
+    url = cloud.server.url.replace("http://", "http://user:s3same@")
+    with region.catalog.write() as conn:
+        sources.declare(conn, sources.Source(url, keys, False), [syncing.EVERYTHING])
+    largest = cloud.largest()
+    answers: list[Callable[[origin.Request], origin.Reply | origin.Cut]] = [
+        lambda _: origin.Cut(1_500_000),
+        wrong(cloud, largest),
+    ]
+    cloud.misbehave(cloud.path(largest), lambda request: answers.pop(0)(request))
+    region.sync()
+    assert answers == []
+    (notice,) = region.notices(engines.SYNC)
+    assert "is not what the source signed" in notice.text
+    assert "s3same" not in f"{notice}{caplog.text}"
+
+
+def test_a_source_that_could_not_be_read_is_told_apart(
+    region: syncing.Region, cloud: syncing.Cloud
+) -> None:
+    cloud.server.on_request = lambda _: origin.Reply(status=503)
+    assert region.sync().unread
+    assert not region.sync(read_source=False).unread
+    cloud.server.on_request = None
+    assert not region.sync().unread
 
 
 # Versions, selections and what the source drops

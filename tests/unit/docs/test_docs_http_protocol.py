@@ -32,7 +32,7 @@ def _routes(application: web.Application) -> set[str]:
 
 APPLICATIONS = {
     "Machine port": machine_port.MachinePort(NOTHING, NOTHING).application(),
-    "Plane port": plane_port.PlanePort(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).application(),
+    "Plane port": plane_port.PlanePort(NOTHING, NOTHING, NOTHING, NOTHING).application(),
     "Metrics port": monitoring.application(prometheus_client.CollectorRegistry(), dict),
 }
 

@@ -1,6 +1,7 @@
 """Is what lies in the store still what was proved? What is not is taken out of service, named."""
 
 import errno
+import itertools
 import os
 import pathlib
 import threading
@@ -218,3 +219,27 @@ def test_a_verify_does_not_mind_that_others_publish_and_remove(tree: objects.Obj
     finally:
         stop.set()
         churning.join()
+
+
+@CHECKS
+def test_a_process_without_descriptors_says_so_and_blames_no_object(
+    tree: objects.ObjectTree, check: stores.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> objects.OpenObject:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(objects.ObjectTree, "open", none_left)
+    monkeypatch.setattr(objects.ObjectTree, "facts_of", none_left)
+    with pytest.raises(OSError, match="Too many open files"):
+        check(tree)
+    assert all(tree.path(name).exists() for name in NAMES)
+
+
+def test_what_was_found_before_a_check_was_ended_was_dealt_with(tree: objects.ObjectTree) -> None:
+    largest = NAMES[3]
+    stores.damage(tree.path(largest))
+    # It is looked at once, and read in five parts; then comes the next.
+    asked = itertools.count()
+    with pytest.raises(audit.Ended):
+        audit.verify(tree, lambda _: None, workers=1, cancelled=lambda: next(asked) >= 6)
+    assert (tree.root / "damaged" / largest).exists()

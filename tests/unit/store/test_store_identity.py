@@ -1,8 +1,11 @@
 """Whose directory is this? What is not ours is refused, and nothing in it is touched."""
 
 import errno
+import fcntl
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -22,7 +25,7 @@ def content(root: pathlib.Path) -> dict[str, bytes]:
 def refusal(root: pathlib.Path, mark: identity.Mark = OURS) -> identity.ForeignDirectory:
     before = content(root)
     with pytest.raises(identity.ForeignDirectory) as caught:
-        identity.establish(root, mark, disk.Disk())
+        identity.establish(root, mark, disk.Disk()).release()
     assert content(root) == before
     assert caught.value.cure
     return caught.value
@@ -30,9 +33,9 @@ def refusal(root: pathlib.Path, mark: identity.Mark = OURS) -> identity.ForeignD
 
 def test_an_empty_directory_becomes_ours_and_stays_so(tmp_path: pathlib.Path) -> None:
     root = tmp_path / "a" / "store"
-    identity.establish(root, OURS, disk.Disk())
+    identity.establish(root, OURS, disk.Disk()).release()
     written = (root / "store.json").read_bytes()
-    identity.establish(root, OURS, disk.Disk())
+    identity.establish(root, OURS, disk.Disk()).release()
     assert (root / "store.json").read_bytes() == written
     assert json.loads(written)["owner"] == "cluster-a"
     assert identity.recorded_owner(root) == "cluster-a"
@@ -40,13 +43,13 @@ def test_an_empty_directory_becomes_ours_and_stays_so(tmp_path: pathlib.Path) ->
 
 def test_the_top_of_a_file_system_is_as_good_as_empty(tmp_path: pathlib.Path) -> None:
     (tmp_path / "lost+found").mkdir()
-    identity.establish(tmp_path, OURS, disk.Disk())
+    identity.establish(tmp_path, OURS, disk.Disk()).release()
     assert identity.recorded_owner(tmp_path) == "cluster-a"
     assert (tmp_path / "lost+found").is_dir()
 
 
 def test_a_store_of_another_cluster_is_refused(tmp_path: pathlib.Path) -> None:
-    identity.establish(tmp_path, identity.store_of("cluster-b"), disk.Disk())
+    identity.establish(tmp_path, identity.store_of("cluster-b"), disk.Disk()).release()
     error = refusal(tmp_path)
     assert "belongs to cluster cluster-b, the catalog to cluster-a" in str(error)
     assert "catalog.url" in error.cure
@@ -67,9 +70,9 @@ def test_an_image_storage_of_maas_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_store_is_no_cache_and_a_cache_no_store(tmp_path: pathlib.Path) -> None:
-    identity.establish(tmp_path / "store", OURS, disk.Disk())
+    identity.establish(tmp_path / "store", OURS, disk.Disk()).release()
     assert "cache.path" in refusal(tmp_path / "store", identity.CACHE).cure
-    identity.establish(tmp_path / "cache", identity.CACHE, disk.Disk())
+    identity.establish(tmp_path / "cache", identity.CACHE, disk.Disk()).release()
     refusal(tmp_path / "cache")
 
 
@@ -90,22 +93,62 @@ def test_a_store_of_a_later_format_is_refused(tmp_path: pathlib.Path) -> None:
 def test_a_file_in_its_place_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "store").write_text("a file")
     with pytest.raises(identity.ForeignDirectory, match="cannot be used as a store: File exists"):
-        identity.establish(tmp_path / "store", OURS, disk.Disk())
+        identity.establish(tmp_path / "store", OURS, disk.Disk()).release()
 
 
 def test_whichever_call_fails_it_is_refused_and_can_be_tried_again(tmp_path: pathlib.Path) -> None:
     for nth in range(6):
         root = tmp_path / str(nth)
         with pytest.raises(identity.ForeignDirectory, match="No space left on device"):
-            identity.establish(root, OURS, disks.Refusing(nth, errno.ENOSPC))
-        identity.establish(root, OURS, disk.Disk())
-    identity.establish(tmp_path / "6", OURS, disks.Refusing(6, errno.ENOSPC))
+            identity.establish(root, OURS, disks.Refusing(nth, errno.ENOSPC)).release()
+        identity.establish(root, OURS, disk.Disk()).release()
+    identity.establish(tmp_path / "6", OURS, disks.Refusing(6, errno.ENOSPC)).release()
 
 
 def test_wherever_its_making_is_interrupted_it_can_be_begun_again(tmp_path: pathlib.Path) -> None:
     for nth in range(6):
         root = tmp_path / str(nth)
         with pytest.raises(disks.PowerCut):
-            identity.establish(root, OURS, disks.Dying(nth))
-        identity.establish(root, OURS, disk.Disk())
+            identity.establish(root, OURS, disks.Dying(nth)).release()
+        identity.establish(root, OURS, disk.Disk()).release()
         assert identity.recorded_owner(root) == "cluster-a"
+
+
+def test_who_has_a_directory_has_it_alone_until_it_leaves(tmp_path: pathlib.Path) -> None:
+    for root, mark in ((tmp_path / "store", OURS), (tmp_path / "cache", identity.CACHE)):
+        hold = identity.establish(root, mark, disk.Disk())
+        error = refusal(root, mark)
+        assert isinstance(error, identity.InUse)
+        assert "another controller is running" in str(error)
+        assert mark.option in error.cure
+        hold.release()
+        identity.establish(root, mark, disk.Disk()).release()
+
+
+def test_of_two_that_come_for_the_first_time_at_once_one_is_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def lock_late(fd: int, operation: int) -> None:
+        """Lock a mark that another one has replaced since it was opened."""
+        monkeypatch.setattr(fcntl, "flock", real)
+        (tmp_path / "copy").write_bytes((tmp_path / "store.json").read_bytes())
+        (tmp_path / "copy").rename(tmp_path / "store.json")
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with pytest.raises(identity.InUse):
+        identity.establish(tmp_path, OURS, disk.Disk())
+
+
+def test_the_lock_ends_with_the_process(tmp_path: pathlib.Path) -> None:
+    killed = (
+        "import os, pathlib, sys\n"
+        "from boot_resources.store import disk, identity\n"
+        "hold = identity.establish(pathlib.Path(sys.argv[1]), identity.CACHE, disk.Disk())\n"
+        "os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    assert done.returncode == 9
+    identity.establish(tmp_path, identity.CACHE, disk.Disk()).release()

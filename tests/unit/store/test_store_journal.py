@@ -1,10 +1,12 @@
 """The block journal: a torn or damaged record is passed over, the others count."""
 
+import errno
 import pathlib
 
 import pytest
 
 from boot_resources.store import disk, journal
+from support import disks
 
 HEADER = journal.Header("ab" * 32, 5_000_000)
 CLAIMS = {0: b"a" * 32, 3: b"b" * 32, 1: b"c" * 32}
@@ -77,3 +79,12 @@ def test_what_is_no_journal_has_no_header(tmp_path: pathlib.Path, content: bytes
     assert journal.read_header(tmp_path / "journal") is None
     assert journal.read_header(tmp_path / "absent") is None
     assert reopen(tmp_path / "journal") == {}
+
+
+def test_a_journal_that_cannot_be_begun_keeps_no_descriptor(tmp_path: pathlib.Path) -> None:
+    descriptors = pathlib.Path("/proc/self/fd")
+    for nth in (1, 2):
+        before = len(list(descriptors.iterdir()))
+        with pytest.raises(OSError, match="No space left"):
+            journal.Journal(disks.Refusing(nth, errno.ENOSPC), tmp_path / str(nth), HEADER)
+        assert len(list(descriptors.iterdir())) == before

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_a_disk_that_takes_no_change_does_not_make_it_serve_what_was_touched(
     stores.put(store, CONTENT)
     stores.damage(store.root / "objects" / NAME)
     frozen = storage.Storage(store.root, 0, 3600.0, disks.ReadOnly())
-    report = frozen.start(stores.CLUSTER)
+    report = stores.start(frozen)
     assert len(report.findings) == 1
     assert frozen.held() == {}
 
@@ -104,7 +105,7 @@ def test_a_start_on_the_store_of_another_cluster_touches_nothing(store: storage.
 
 def test_a_start_that_the_disk_refuses_is_a_refusal_with_a_cure(tmp_path: pathlib.Path) -> None:
     root = tmp_path / "image-storage"
-    identity.establish(root, identity.store_of(stores.CLUSTER), disks.Recorder())
+    identity.establish(root, identity.store_of(stores.CLUSTER), disks.Recorder()).release()
     with pytest.raises(identity.ForeignDirectory, match="Read-only file system") as caught:
         storage.Storage(root, 0, 0.0, disks.ReadOnly()).start(stores.CLUSTER)
     assert "storage.path" in caught.value.cure
@@ -136,7 +137,7 @@ def test_wherever_a_tidy_is_killed_the_grace_holds(tmp_path: pathlib.Path) -> No
         audit.audit(objects.ObjectTree(root))
         dying = disks.Dying(1_000_000)
         store = storage.Storage(root, 0, 3600.0, dying)
-        store.start(stores.CLUSTER)
+        stores.start(store)
         dying.die_at(nth)
         with contextlib.suppress(disks.PowerCut):
             store.tidy(set())
@@ -224,7 +225,7 @@ def test_what_a_partial_object_has_reserved_is_not_needed_again(store: storage.S
 def test_the_reserve_stays_free(store: storage.Storage) -> None:
     status = os.statvfs(store.root)
     greedy = storage.Storage(store.root, status.f_bavail * status.f_frsize, 0.0)
-    greedy.start(stores.CLUSTER)
+    stores.start(greedy)
     with pytest.raises(space.NotEnoughSpace):
         greedy.room_for({NAME: units.GIB}).require()
     greedy.room_for({}).require()
@@ -241,3 +242,161 @@ def test_what_was_removed_goes_sooner_where_space_is_needed_whatever_the_clock_s
     assert removed(store) == [NAME]
     assert store.room_for({NAME: 2**60}).lacking > 0
     assert removed(store) == []
+
+
+# Two controllers and one store
+
+
+def test_a_second_start_is_refused_and_takes_nothing_of_what_is_being_published(
+    tmp_path: pathlib.Path,
+) -> None:
+    root = tmp_path / "image-storage"
+
+    def start_again(call: str, path: pathlib.Path) -> None:
+        if (call, path.parent.name) == ("rename", "objects"):
+            # Its facts are there by now, and the object is not.
+            with pytest.raises(identity.InUse, match="another controller is running") as caught:
+                storage.Storage(root, 0, 0.0).start(stores.CLUSTER)
+            assert "storage.path" in caught.value.cure
+            tried.append(path)
+
+    tried: list[pathlib.Path] = []
+    store = storage.Storage(root, 0, 3600.0, disks.WatchedDisk(start_again))
+    stores.start(store)
+    stores.put(store, CONTENT)
+    assert len(tried) == 1
+    assert stores.read(store, NAME) == CONTENT
+
+
+def test_a_store_that_was_left_can_be_had(store: storage.Storage) -> None:
+    stores.put(store, CONTENT)
+    store.stop()
+    store.stop()
+    assert stores.storage_at(store.root).held() == {NAME: PROOF}
+
+
+def test_a_start_that_is_ended_leaves_the_store(store: storage.Storage) -> None:
+    stores.put(store, CONTENT)
+    stores.leave(store.root)
+    with pytest.raises(audit.Ended):
+        storage.Storage(store.root, 0, 0.0).start(stores.CLUSTER, lambda: True)
+    assert stores.storage_at(store.root).held() == {NAME: PROOF}
+
+
+# What is lost is told
+
+
+@pytest.fixture
+def told() -> list[audit.Finding]:
+    """Give what the store said that it lost."""
+    return []
+
+
+@pytest.fixture
+def telling(tmp_path: pathlib.Path, told: list[audit.Finding]) -> storage.Storage:
+    store = storage.Storage(tmp_path / "image-storage", 0, 3600.0, lost=told.append)
+    stores.start(store)
+    stores.put(store, CONTENT)
+    return store
+
+
+def remove(path: pathlib.Path) -> None:
+    path.unlink()
+
+
+def look_by_opening(store: storage.Storage) -> None:
+    with pytest.raises((objects.ObjectMissing, objects.ObjectChanged)):
+        store.open(NAME)
+
+
+def look_at_the_map(store: storage.Storage) -> None:
+    with pytest.raises(objects.ObjectMissing):
+        store.block_map(NAME)
+
+
+def look_at_everything(store: storage.Storage) -> None:
+    (finding,) = store.verify(lambda _: None).findings
+    assert finding.sha256 == NAME
+
+
+def look_again(store: storage.Storage) -> None:
+    finding = store.recheck(NAME)
+    assert finding is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "look"),
+    [
+        ("objects", remove, look_by_opening),
+        ("objects", remove, look_at_everything),
+        ("objects", remove, look_again),
+        ("objects", stores.damage, look_by_opening),
+        ("objects", stores.damage, look_at_everything),
+        ("objects", stores.damage, look_again),
+        ("facts", remove, look_by_opening),
+        ("facts", remove, look_at_the_map),
+        ("facts", stores.damage, look_at_the_map),
+    ],
+)
+def test_every_loss_is_told_once(
+    telling: storage.Storage,
+    told: list[audit.Finding],
+    place: str,
+    change: stores.Change,
+    look: Callable[[storage.Storage], None],
+) -> None:
+    change(telling.root / place / NAME)
+    look(telling)
+    assert [finding.sha256 for finding in told] == [NAME]
+    assert told[0].detail
+    with pytest.raises(objects.ObjectMissing, match="not held here"):
+        telling.open(NAME)
+    telling.recheck(NAME)
+    assert len(told) == 1
+
+
+def test_what_is_sound_after_all_stays(
+    telling: storage.Storage, told: list[audit.Finding]
+) -> None:
+    assert telling.recheck(NAME) is None
+    assert telling.held() == {NAME: PROOF}
+    assert told == []
+
+
+def test_an_object_that_came_anew_is_not_lost_for_what_was_wrong_with_the_one_before(
+    telling: storage.Storage, told: list[audit.Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = objects.ObjectTree.open
+
+    def open_late(tree: objects.ObjectTree, sha256: str) -> objects.OpenObject:
+        """Find it changed; before that can be said, another loses it and the sync brings it."""
+        monkeypatch.setattr(objects.ObjectTree, "open", real)
+        stores.damage(telling.root / "objects" / NAME)
+        with pytest.raises(objects.ObjectChanged):
+            telling.open(sha256)
+        stores.put(telling, CONTENT)
+        raise objects.ObjectChanged("found a while ago")
+
+    monkeypatch.setattr(objects.ObjectTree, "open", open_late)
+    with pytest.raises(objects.ObjectChanged, match="a while ago"):
+        telling.open(NAME)
+    assert len(told) == 1
+    assert stores.read(telling, NAME) == CONTENT
+
+
+def test_an_object_that_is_disputed_is_given_up(
+    telling: storage.Storage, told: list[audit.Finding]
+) -> None:
+    telling.give_up(NAME, "another region found something else")
+    assert telling.held() == {}
+    assert [finding.verdict for finding in told] == [audit.Verdict.DISPUTED]
+    assert (telling.root / "damaged" / NAME).exists()
+
+
+def test_a_verify_that_is_ended_says_so_and_lets_go_of_nothing_that_is_sound(
+    telling: storage.Storage, told: list[audit.Finding]
+) -> None:
+    with pytest.raises(audit.Ended):
+        telling.verify(lambda _: None, lambda: True)
+    assert telling.held() == {NAME: PROOF}
+    assert told == []
