@@ -8,6 +8,7 @@
 ``passthrough``  an object that cannot fit
 ``supply``       from a name to a body: cache, fill or pass-through
 ``serving``      the port for machines
+``figures``      what Prometheus is told
 ``controller``   all of it as one process
 
 No database: a contract keeps it so. The event loop owns all bookkeeping; worker threads fetch,

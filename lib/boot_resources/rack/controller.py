@@ -11,16 +11,15 @@ from typing import Any
 
 import prometheus_client
 from aiohttp import web
-from prometheus_client import core
 
 import boot_resources
 from boot_resources import errors, notices, units
 from boot_resources.plane import client as plane_client
 from boot_resources.plane import members, tls
 from boot_resources.rack import cache as caches
+from boot_resources.rack import figures, serving
 from boot_resources.rack import names as name_tables
 from boot_resources.rack import regions as region_choice
-from boot_resources.rack import serving
 from boot_resources.rack import supply as supplies
 from boot_resources.service import control, lifecycle, monitoring, ports
 from boot_resources.settings import rack as rack_settings
@@ -47,16 +46,21 @@ class RackController:
             settings.plane.certificate, settings.plane.key, settings.plane.authority
         )
         member_file = members.MemberFile(settings.plane.members)
-        clients = [
-            plane_client.RegionClient(address, identity, member_file)
-            for address in settings.regions
-        ]
+
+        def clients(
+            timeouts: plane_client.Timeouts | None = None,
+        ) -> list[plane_client.RegionClient]:
+            return [
+                plane_client.RegionClient(address, identity, member_file, timeouts)
+                for address in settings.regions
+            ]
+
         self._cache = caches.Cache(settings.cache.path, settings.cache.size)
         self._pool = futures.ThreadPoolExecutor(_FILL_THREADS, "fill")
-        self._regions = region_choice.Regions(clients)
+        self._regions = region_choice.Regions(clients())
         self._loop = asyncio.get_running_loop()
         self._names = name_tables.Names(
-            clients,
+            clients(name_tables.TIMEOUTS),
             settings.cache.path / "names.json",
             self._board,
             self._make_room,
@@ -74,7 +78,7 @@ class RackController:
         """
         settings = self._settings
         registry = prometheus_client.CollectorRegistry()
-        registry.register(_Metrics(self))
+        registry.register(figures.Figures(self.cache_status, self.responses))
         http, metrics = settings.http, settings.metrics
         async with contextlib.AsyncExitStack() as stack:
             machine_port = stack.enter_context(ports.listen(http.listen, http.port, "http.port"))
@@ -99,7 +103,7 @@ class RackController:
             await stop.wait()
             lifecycle.stopping()
             housekeeping.cancel()
-            self._names.stop()
+            await asyncio.to_thread(self._names.stop)
             await self._supply.stop()
         self._cache.stop()
         self._regions.close()
@@ -241,43 +245,3 @@ def _describe(health: region_choice.Health) -> dict[str, Any]:
         "failures": health.failures,
         "problem": health.problem,
     }
-
-
-class _Metrics:
-    """The rack's figures, read from the rack itself when Prometheus asks."""
-
-    def __init__(self, rack: RackController) -> None:
-        self._rack = rack
-
-    def collect(self) -> Iterable[core.Metric]:
-        """Yield every metric."""
-        status = self._rack.cache_status()
-        gauges = {
-            "boot_resources_cache_limit_bytes": ("Bound of the cache.", status["limit"]),
-            "boot_resources_cache_used_bytes": ("What the cache takes.", status["used"]),
-            "boot_resources_cache_objects": ("Whole objects in the cache.", status["objects"]),
-        }
-        for name, (text, value) in gauges.items():
-            yield core.GaugeMetricFamily(name, text, value=value)
-        counters = {
-            "boot_resources_served_bytes": (
-                "Body bytes sent to machines.",
-                status["served_bytes"],
-            ),
-            "boot_resources_fill_bytes": ("Object bytes from regions.", status["fill_bytes"]),
-            "boot_resources_cache_evictions": ("Objects that made room.", status["evictions"]),
-        }
-        for name, (text, value) in counters.items():
-            yield core.CounterMetricFamily(name, text, value=value)
-        requests = core.CounterMetricFamily(
-            "boot_resources_requests", "Bodies given to machines.", labels=["way"]
-        )
-        for way, count in status["requests"].items():
-            requests.add_metric([way], count)
-        yield requests
-        responses = core.CounterMetricFamily(
-            "boot_resources_http_responses", "Answers to machines.", labels=["status"]
-        )
-        for code, count in self._rack.responses().items():
-            responses.add_metric([str(code)], count)
-        yield responses

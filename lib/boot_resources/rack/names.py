@@ -20,7 +20,9 @@ from boot_resources.plane import messages
 from boot_resources.store import disk as disks
 
 logger = logging.getLogger(__name__)
-_POLL_SECONDS = 20.0
+_POLL_SECONDS = 2.0
+TIMEOUTS = plane_client.Timeouts(connect=3.0, read=3.0)
+"""For the clients that follow: a region that hangs is noticed, and another asked, within 5 s."""
 _RETRY_SECONDS = 1.0
 Path = tuple[str, ...]
 
@@ -113,6 +115,7 @@ class Names:
         self._board = board
         self._disk = disk or disks.Disk()
         self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="names", daemon=True)
         self.updated = 0.0
         """When a region last confirmed the table, monotonic seconds; 0 before that."""
         self.table = Table.of(self._remembered())
@@ -124,11 +127,17 @@ class Names:
 
     def start(self) -> None:
         """Begin to follow the regions."""
-        threading.Thread(target=self._follow, name="names", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """End after the poll that is under way; its connection closes with the client."""
+        """End the poll that is under way, and wait for it. Not for the event loop's thread."""
         self._stopping.set()
+        for client in self._clients:
+            client.hang_up()
+        if self._thread.is_alive():
+            self._thread.join()
+        for client in self._clients:
+            client.close()
 
     def _remembered(self) -> messages.AvailableImages:
         try:

@@ -104,7 +104,9 @@ def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> Hold:
     """
     path = root / mark.file
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        missing = [place for place in (root, *root.parents) if not place.is_dir()]
+        for place in reversed(missing):
+            disk.make_directory(place)
         if not path.exists():
             _refuse_content(root, mark)
             _write(root, mark, disk)

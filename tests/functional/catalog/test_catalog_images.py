@@ -74,10 +74,9 @@ def test_a_selected_image_is_not_removed_by_a_slip(catalog: database.Catalog) ->
         catalogs.offer(conn, NOBLE_1)
         sources.add_selection(conn, sources.Selection("ubuntu", "noble"))
         sources.add_selection(conn, sources.Selection("ubuntu", "jammy"))
-        with pytest.raises(images.StillSelected, match="ubuntu/noble") as caught:
+        with pytest.raises(images.StillSelected, match="is selected") as caught:
             images.remove(conn, NOBLE_1.name)
-        assert "jammy" not in str(caught.value)
-        assert caught.value.cure.endswith("selections remove ubuntu/noble'")
+        assert caught.value.cure == "boot-resources selections remove 'ubuntu' 'noble'"
         epoch = cluster.identity(conn).epoch
         images.remove(conn, NOBLE_1.name, force=True)
         assert images.listing(conn) == ()

@@ -1,6 +1,7 @@
 """A region whose catalog or source is gone goes on serving what is available."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from boot_resources import errors
 from boot_resources.catalog import cluster, database
 from boot_resources.demo import origin
 from boot_resources.region import syncing
-from boot_resources.store import disk, identity
+from boot_resources.store import blocks, disk, facts, identity
 from support import cloud, on_thread, postgres, real_region
 
 World = real_region.World
@@ -197,6 +198,25 @@ def test_a_region_that_may_not_join_says_why_and_not_that_the_database_is_away(
     assert notice["key"] == "refused"
     assert "the catalog is a SQLite file" in notice["text"]
     assert "PostgreSQL" in notice["cure"]
+
+
+def test_one_disputed_object_does_not_keep_a_region_from_joining(own_world: World) -> None:
+    region = own_world.region
+    sha256, content = max(own_world.objects.items(), key=lambda each: len(each[1]))
+    region.stop()
+    # Facts of which only this region's disk knows that they are wrong.
+    path = region.store / "facts" / sha256
+    known = facts.Facts.from_bytes(path.read_bytes())
+    wrong = blocks.BlockMap(known.size, bytes(len(known.block_map.digests)))
+    path.write_bytes(dataclasses.replace(known, block_map=wrong).to_bytes())
+    region.start()
+    ended = region.sync()
+    assert (ended["last_error"], ended["notices"]) == ("", [])
+    with own_world.member() as member:
+        assert member.get(f"/v1/objects/{sha256}").body == content
+        asked = member.get(f"/v1/objects/{sha256}/map")
+        assert blocks.BlockMap.from_bytes(asked.body) == cloud.map_of(content)
+    assert (region.store / "damaged" / sha256).exists()
 
 
 def test_a_second_region_on_the_same_store_is_refused_and_harms_nothing(

@@ -82,8 +82,9 @@ def test_every_metric_is_documented_and_no_other(controller: str) -> None:
     documented = {
         documents.code(row[0]).removesuffix("_total"): row[1] for row in documents.rows(table)
     }
-    source = pathlib.Path(boot_resources.__file__).parent / controller / "controller.py"
-    known = set(re.findall(r'"(boot_resources_[a-z_]+)"', source.read_text()))
+    room = pathlib.Path(boot_resources.__file__).parent / controller
+    source = "".join(path.read_text() for path in room.glob("*.py"))
+    known = set(re.findall(r'"(boot_resources_[a-z_]+)"', source))
     assert set(documented) == known
 
 

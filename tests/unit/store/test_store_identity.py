@@ -13,6 +13,8 @@ from boot_resources.store import disk, identity
 from support import disks
 
 OURS = identity.store_of("cluster-a")
+CALLS = 8
+"""Calls that change the disk, for a directory and its mark."""
 
 
 def content(root: pathlib.Path) -> dict[str, bytes]:
@@ -97,16 +99,17 @@ def test_a_file_in_its_place_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 def test_whichever_call_fails_it_is_refused_and_can_be_tried_again(tmp_path: pathlib.Path) -> None:
-    for nth in range(6):
+    for nth in range(CALLS):
         root = tmp_path / str(nth)
         with pytest.raises(identity.ForeignDirectory, match="No space left on device"):
             identity.establish(root, OURS, disks.Refusing(nth, errno.ENOSPC)).release()
         identity.establish(root, OURS, disk.Disk()).release()
-    identity.establish(tmp_path / "6", OURS, disks.Refusing(6, errno.ENOSPC)).release()
+    last = disks.Refusing(CALLS, errno.ENOSPC)
+    identity.establish(tmp_path / "last", OURS, last).release()
 
 
 def test_wherever_its_making_is_interrupted_it_can_be_begun_again(tmp_path: pathlib.Path) -> None:
-    for nth in range(6):
+    for nth in range(CALLS):
         root = tmp_path / str(nth)
         with pytest.raises(disks.PowerCut):
             identity.establish(root, OURS, disks.Dying(nth)).release()
