@@ -8,10 +8,13 @@ because whoever checks a condition states *all* that is wrong now, in a scope of
 import dataclasses
 import datetime
 import enum
+import logging
 import threading
 from collections.abc import Iterable
 
 from boot_resources import units
+
+logger = logging.getLogger(__name__)
 
 
 class Severity(enum.IntEnum):
@@ -23,6 +26,13 @@ class Severity(enum.IntEnum):
     """Something does not work as it should; what is available goes on being served."""
     CRITICAL = 30
     """Machines, or the integrity of an image, are affected."""
+
+
+_LOG_LEVELS = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +78,8 @@ def describe(standing: Standing) -> dict[str, str]:
 class NoticeBoard:
     """The notices of one unit, in memory: they can be raised with the disk full and no database.
 
+    What is raised and what is cleared goes to the log as well.
+
     Safe to use from several threads.
 
     Attributes:
@@ -88,9 +100,11 @@ class NoticeBoard:
         stated = {(scope, notice.key): notice for notice in notices}
         with self._lock:
             for place in [p for p in self._standing if p[0] == scope and p not in stated]:
-                del self._standing[place]
+                logger.info("no longer: %s", self._standing.pop(place).notice.text)
             for place, notice in stated.items():
                 before = self._standing.get(place)
+                if before is None or before.notice != notice:
+                    logger.log(_LOG_LEVELS[notice.severity], "%s", notice.text)
                 since = before.since if before else now
                 self._standing[place] = Standing(scope, self.unit, notice, since)
 

@@ -5,13 +5,11 @@ controller reads its own copy of the member list and notices by itself when that
 """
 
 import dataclasses
-import json
 import pathlib
-from typing import Any
 
 import click
-from rich import box, console, table
 
+from boot_resources.cli import output
 from boot_resources.plane import authority, certificates, durable, keys, members
 
 DEFAULT_DIRECTORY = pathlib.Path("/etc/boot-resources/authority")
@@ -25,7 +23,6 @@ _directory = click.option(
     show_default=True,
     help="The authority's directory; only its owner can read it.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.group("ca")
@@ -45,7 +42,7 @@ def group() -> None:
     show_default=True,
     help="The authority's name, as certificates show it to people.",
 )
-@_as_json
+@output.as_json
 def create(directory: pathlib.Path, name: str, as_json: bool) -> None:
     """Make an authority, valid for ten years, with an empty member list.
 
@@ -57,7 +54,7 @@ def create(directory: pathlib.Path, name: str, as_json: bool) -> None:
     """
     made = authority.Authority.create(directory, name)
     if as_json:
-        _print_json(_describe(made))
+        output.document(_describe(made))
         return
     click.echo(f"made the authority {made.name}, valid until {made.expires:%Y-%m-%d}")
     click.echo(f"  directory    {made.directory}")
@@ -99,7 +96,7 @@ def create(directory: pathlib.Path, name: str, as_json: bool) -> None:
     show_default=True,
     help="How long the certificate is valid.",
 )
-@_as_json
+@output.as_json
 def issue(
     name: str,
     directory: pathlib.Path,
@@ -136,7 +133,7 @@ def issue(
     if out.resolve() != directory.resolve():
         _copy_trust(source, out)
     if as_json:
-        _print_json(
+        output.document(
             {
                 "name": name,
                 "role": role,
@@ -157,33 +154,26 @@ def issue(
 
 @group.command("list")
 @_directory
-@_as_json
+@output.as_json
 def list_(directory: pathlib.Path, as_json: bool) -> None:
     """Show all that were issued a certificate and not removed since."""
     source = authority.Authority.open(directory)
     listed = members.load(source.members_path).members
     if as_json:
         entries = [dataclasses.asdict(member) for member in listed]
-        _print_json({"authority": _describe(source), "members": entries})
+        output.document({"authority": _describe(source), "members": entries})
         return
-    screen = console.Console()
-    if not screen.is_terminal:
-        for member in listed:
-            addresses = ",".join(member.addresses) or "-"
-            click.echo(f"{member.name} {member.role} {addresses} {member.fingerprint}")
-        return
-    shown = table.Table("name", "role", "addresses", box=box.SIMPLE)
-    # A fingerprint is there to be compared: it may take two lines, but is never cut short.
-    shown.add_column("fingerprint of the key", overflow="fold")
-    for member in listed:
-        shown.add_row(member.name, member.role, "\n".join(member.addresses), member.fingerprint)
-    screen.print(shown)
+    rows = [
+        [member.name, str(member.role), ", ".join(member.addresses), member.fingerprint]
+        for member in listed
+    ]
+    output.table(["name", "role", "addresses", "fingerprint"], rows)
 
 
 @group.command()
 @click.argument("name")
 @_directory
-@_as_json
+@output.as_json
 def remove(name: str, directory: pathlib.Path, as_json: bool) -> None:
     """Take NAME out of the member list.
 
@@ -194,7 +184,7 @@ def remove(name: str, directory: pathlib.Path, as_json: bool) -> None:
     source = authority.Authority.open(directory)
     member = source.expel(name)
     if as_json:
-        _print_json(
+        output.document(
             {
                 "removed": dataclasses.asdict(member),
                 "members": str(source.members_path),
@@ -242,7 +232,3 @@ def _describe(source: authority.Authority) -> dict[str, str]:
         "certificate": str(source.directory / authority.CERTIFICATE),
         "expires": source.expires.isoformat(),
     }
-
-
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2))

@@ -51,4 +51,4 @@ def drop(
     if as_json:
         output.document(done)
     else:
-        click.echo(f"{len(done['dropped'])} objects dropped, {len(done['in_use'])} in use")
+        click.echo(f"objects dropped: {len(done['dropped'])}, in use: {len(done['in_use'])}")

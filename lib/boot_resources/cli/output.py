@@ -12,6 +12,8 @@ import rich.progress
 import rich.table
 import rich.text
 
+from boot_resources import units
+
 STATES = {
     "available": "green",
     "syncing": "yellow",
@@ -56,7 +58,12 @@ def table(
         return
     drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for title in columns:
-        drawn.add_column(title, justify="right" if title in right else "left", overflow="fold")
+        drawn.add_column(
+            title,
+            justify="right" if title in right else "left",
+            overflow="fold",
+            no_wrap=title in right,
+        )
     for row in rows:
         drawn.add_row(*(rich.text.Text(cell, style=STATES.get(cell, "")) for cell in row))
     screen.print(drawn)
@@ -106,7 +113,7 @@ class Bar:
         tenth = 10 * done // total if total else 10
         if tenth > self._tenth and total:
             self._tenth = tenth
-            click.echo(f"{self._title} {10 * tenth} % of {total} bytes", err=True)
+            click.echo(f"{self._title} {10 * tenth} % of {units.format_size(total)}", err=True)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,9 @@ def check(settings: pathlib.Path | None, as_json: bool) -> None:
     path = settings or files.default_path("rack")
     loaded = files.load_rack(path)
     plane = loaded.plane
-    tls.client_context(tls.Identity(plane.certificate, plane.key, plane.authority))
+    identity = tls.Identity(plane.certificate, plane.key, plane.authority)
+    tls.require_name(identity, loaded.name)
+    tls.client_context(identity)
     members.load(plane.members)
     if as_json:
         output.document({"settings": str(path), "controller": "rack", "name": loaded.name})

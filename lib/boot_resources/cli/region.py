@@ -45,7 +45,9 @@ def check(settings: pathlib.Path | None, as_json: bool) -> None:
     path = settings or files.default_path("region")
     loaded = files.load_region(path)
     plane = loaded.plane
-    tls.server_context(tls.Identity(plane.certificate, plane.key, plane.authority))
+    identity = tls.Identity(plane.certificate, plane.key, plane.authority)
+    tls.require_name(identity, loaded.name)
+    tls.server_context(identity)
     members.load(plane.members)
     keys = loaded.source.keyring_bytes() if loaded.source is not None else None
     if keys is not None:

@@ -2,6 +2,7 @@
 
 import click
 
+from boot_resources import errors
 from boot_resources.cli import controllers, output
 from boot_resources.service import local
 
@@ -53,6 +54,8 @@ def add(
     as_json: bool,
 ) -> None:
     """Select OS RELEASE as well ("*" matches everything); a sync follows."""
+    if not os or not release:
+        raise click.UsageError('OS and RELEASE cannot be empty; "*" matches everything')
     done = controller.post(
         "/selections/add",
         os=os,
@@ -75,7 +78,11 @@ def add(
 def remove(controller: local.Controller, os: str, release: str, as_json: bool) -> None:
     """Take every selection of OS RELEASE back; images that nothing else selects go."""
     done = controller.post("/selections/remove", os=os, release=release)
+    if not done["removed"]:
+        raise errors.BootResourcesError(
+            f"nothing selects {os} {release}", "`boot-resources selections list` shows them"
+        )
     if as_json:
         output.document(done)
     else:
-        click.echo(f"{len(done['removed'])} selections removed")
+        click.echo(f"selections removed: {len(done['removed'])}")

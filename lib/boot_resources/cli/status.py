@@ -89,6 +89,8 @@ def _sync(sync: dict[str, Any]) -> str:
     ago = units.format_duration(time.time() - sync["last_ended"])
     if sync["last_error"]:
         return f"failed {ago} ago: {sync['last_error']}"
+    if sync["last_outcome"].get("unread"):
+        return f"ended {ago} ago without the boot source, which could not be read"
     failures = len(sync["last_outcome"]["failures"])
     return f"ended {ago} ago" + (f" with {failures} failures" if failures else "")
 

@@ -23,7 +23,6 @@ _COMMAND = (sys.executable, "-m", "boot_resources")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
-_LOG_TAIL = 2000
 REGION = "region-0"
 RACK = "rack-0"
 
@@ -89,7 +88,7 @@ class Site:
         """Start the process of a controller and wait until it answers.
 
         Raises:
-            DemoFailed: it ended, or did not answer in time; the message has the end of its log.
+            DemoFailed: it ended, or did not answer in time; in the last words of its log.
         """
         log = self._directory / f"{controller}.log"
         words = [*_COMMAND, controller, "run", "--settings", str(self.settings(controller))]
@@ -103,8 +102,11 @@ class Site:
                 asked.get("/status")
                 return
             if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace")[-_LOG_TAIL:]
-                raise DemoFailed(f"the {controller} did not start:\n{tail}", f"see {log}")
+                lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+                raise DemoFailed(
+                    f"the {controller} did not start: {lines[-1]}",
+                    "its whole log is kept where you name a place with --directory",
+                )
             time.sleep(0.05)
 
     def wait_until_available(

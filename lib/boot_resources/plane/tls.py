@@ -103,6 +103,20 @@ def examine(identity: Identity, now: datetime.datetime | None = None) -> Credent
     )
 
 
+def require_name(identity: Identity, name: str) -> None:
+    """Refuse a certificate that is not ``name``'s.
+
+    Raises:
+        IdentityUnusable: it names another controller, or cannot be used at all.
+    """
+    found = examine(identity).name
+    if found != name:
+        raise IdentityUnusable(
+            f"the certificate {identity.certificate} is {found}'s; this controller is {name}",
+            "correct name in the settings file, or name this controller's own certificate",
+        )
+
+
 def server_context(identity: Identity) -> ssl.SSLContext:
     """Return the context of a region's plane port: whoever connects must show a certificate.
 

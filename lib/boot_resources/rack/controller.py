@@ -45,6 +45,7 @@ class RackController:
         identity = tls.Identity(
             settings.plane.certificate, settings.plane.key, settings.plane.authority
         )
+        tls.require_name(identity, settings.name)
         member_file = members.MemberFile(settings.plane.members)
 
         def clients(
@@ -102,6 +103,7 @@ class RackController:
             lifecycle.ready()
             await stop.wait()
             lifecycle.stopping()
+            logger.info("%s stops", settings.name)
             housekeeping.cancel()
             await asyncio.to_thread(self._names.stop)
             await self._supply.stop()

@@ -17,6 +17,7 @@ from aiohttp import web
 from boot_resources import errors, notices, units
 from boot_resources.catalog import (
     availability,
+    cluster,
     database,
     documents,
     images,
@@ -125,17 +126,18 @@ class Commands:
     def _catalog_status(self) -> dict[str, Any]:
         with self._catalog.read() as conn:
             managed = sources.get_source(conn)
-            others = [
+            others = {member.name for member in cluster.members(conn)} - {self._health()["name"]}
+            noted = [
                 notices.describe(each)
                 for each in noticeboard.standing(conn)
-                if each.unit != self._health()["name"]
+                if each.unit in others
             ]
             totals = ledger.totals(conn)
         return {
             "catalog": self._catalog.name,
             "source": _describe_source(managed),
             "ledger": totals,
-            "other_notices": others,
+            "other_notices": noted,
         }
 
     def _describe_sync(self) -> dict[str, Any]:

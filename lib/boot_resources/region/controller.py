@@ -40,9 +40,9 @@ class RegionController:
         self.settings = settings
         self.started = time.monotonic()
         self.board = notices.NoticeBoard(settings.name)
-        self._tls = tls.server_context(
-            tls.Identity(settings.plane.certificate, settings.plane.key, settings.plane.authority)
-        )
+        me = tls.Identity(settings.plane.certificate, settings.plane.key, settings.plane.authority)
+        tls.require_name(me, settings.name)
+        self._tls = tls.server_context(me)
         self._member_file = members.MemberFile(settings.plane.members)
         self._stopping = threading.Event()
         self.catalog = database.open_catalog(settings.catalog.url)
@@ -183,6 +183,7 @@ class RegionController:
             lifecycle.ready()
             await stop.wait()
             lifecycle.stopping()
+            logger.info("%s stops", settings.name)
             watching.cancel()
             self.offer.close()
             await asyncio.to_thread(self.syncing.stop)

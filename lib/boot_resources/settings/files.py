@@ -98,6 +98,10 @@ def _say(problem: Mapping[str, Any]) -> str:
         return "unknown key; docs/configuration.md lists them all"
     if problem["type"] == "missing":
         return "missing, and it has no default"
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{problem['input']!r} is not a name: up to 64 of a-z, 0-9, '.' and '-'"
+    if problem["type"] in ("greater_than_equal", "less_than_equal"):
+        return f"{problem['input']!r}: {str(problem['msg']).replace('Input should', 'it must')}"
     return str(problem["msg"]).removeprefix("Value error, ")
 
 

@@ -34,6 +34,13 @@ class Catalog(values.Table):
     url: str = "sqlite:////var/lib/boot-resources/catalog.db"
     """``sqlite:///PATH`` for one region, ``postgresql://USER@HOST/NAME`` for more."""
 
+    @pydantic.field_validator("url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:////", "postgresql://", "postgres://")):
+            raise ValueError("write sqlite:////ABSOLUTE/PATH or postgresql://USER@HOST/NAME")
+        return value
+
 
 class Source(values.Table):
     """The boot source. Present: a declaration. Absent: ``boot-resources sources`` manages it."""

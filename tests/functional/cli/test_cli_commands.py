@@ -116,7 +116,7 @@ def test_what_the_cache_holds_is_told_with_a_name(desk: Desk) -> None:
     assert entry["name"].endswith("/boot-kernel")
     sha256 = cloud.name_of(kernel)
     dropped = command.run("cache", "drop", sha256[:9], "--settings", desk.rack_file)
-    assert dropped.out == "1 objects dropped, 0 in use\n"
+    assert dropped.out == "objects dropped: 1, in use: 0\n"
     assert not desk.rack.holds(kernel)
 
 
@@ -259,7 +259,7 @@ def test_a_new_region_is_told_everything_by_command(free_desk: Desk) -> None:
         {"os": "ubuntu", "release": "jammy", "arches": ["amd64"], "subarches": [], "labels": []}
     ]
     removed = command.run("selections", "remove", "ubuntu", "jammy", *settings)
-    assert removed.out == "1 selections removed\n"
+    assert removed.out == "selections removed: 1\n"
     assert command.run("sync", *settings).status == 0
 
 

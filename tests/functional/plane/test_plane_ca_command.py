@@ -172,7 +172,8 @@ def test_list_shows_who_is_in_and_remove_takes_one_out(
     assert listed["authority"]["name"] == "boot-resources"
     fingerprint = listed["members"][1]["fingerprint"]
     lines = operator.run("list").splitlines()
-    assert lines[1] == f"region-0 region 192.0.2.1,2001:db8::1 {fingerprint}"
+    assert lines[0] == "name\trole\taddresses\tfingerprint"
+    assert lines[2] == f"region-0\tregion\t192.0.2.1, 2001:db8::1\t{fingerprint}"
     said = operator.run("remove", "region-0")
     assert fingerprint in said
     assert "to every other controller" in said

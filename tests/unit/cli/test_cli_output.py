@@ -46,5 +46,5 @@ def test_to_a_pipe_progress_is_a_line_for_every_tenth(
     for done in (0, 1, 5, 10, 11, 99, 100):
         bar.show(done, 100)
     assert capsys.readouterr().err.splitlines() == [
-        f"fetching {tenth} % of 100 bytes" for tenth in (0, 10, 90, 100)
+        f"fetching {tenth} % of 100 B" for tenth in (0, 10, 90, 100)
     ]

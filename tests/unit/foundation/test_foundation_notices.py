@@ -119,4 +119,4 @@ def test_several_threads_may_state_at_once(board: notices.NoticeBoard) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each.scope for each in board.standing()] == ["a", "b", "c", "d"]
+    assert sorted(each.scope for each in board.standing()) == ["a", "b", "c", "d"]

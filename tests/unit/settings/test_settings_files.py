@@ -141,11 +141,11 @@ WRONG = {
     ),
     "an interval of nothing": (
         "[download]\nsync-interval = 0",
-        "download.sync-interval: Input should be greater than or equal to 1",
+        "download.sync-interval: 0.0: it must be greater than or equal to 1",
     ),
     "a port beyond the last": (
         "[metrics]\nport = 65536",
-        "metrics.port: Input should be less than or equal to 65535",
+        "metrics.port: 65536: it must be less than or equal to 65535",
     ),
     "a missing keyring": (
         "[source]\nkeyring = '/absent/keyring.gpg'",
