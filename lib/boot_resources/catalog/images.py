@@ -175,7 +175,10 @@ def _still_selected(
     conn: sa.Connection, name: names.ImageName, bootloader_type: str | None
 ) -> StillSelected:
     if bootloader_type is not None:
-        return StillSelected(f"{name} is a bootloader, and those are always wanted")
+        return StillSelected(
+            f"{name} is a bootloader, and those are always wanted",
+            "with --force it goes until the next sync",
+        )
     picking = {
         f"{each.os!r} {each.release!r}"
         for each in sources.list_selections(conn)
@@ -185,7 +188,9 @@ def _still_selected(
         return StillSelected(f"{name} is wanted until the next sync", "run boot-resources sync")
     return StillSelected(
         f"{name} is selected",
-        " and ".join(f"boot-resources selections remove {each}" for each in sorted(picking)),
+        "select less: "
+        + " and ".join(f"boot-resources selections remove {each}" for each in sorted(picking))
+        + "; with --force this one goes until the next sync",
     )
 
 

@@ -17,8 +17,9 @@ from boot_resources.plane import client as plane_client
 from boot_resources.store import blocks
 
 logger = logging.getLogger(__name__)
-PATIENCE = 20.0
-"""Seconds without a single good block after which a transfer is given up."""
+PATIENCE = 15.0
+"""Seconds without a single good block after which a transfer is given up; with the last pause
+before a region is asked again, machines wait 20 seconds at most."""
 _FIRST_PENALTY = 0.25
 _LONGEST_PENALTY = 4.0
 _PAUSE = 0.1

@@ -5,6 +5,9 @@
 ``syncing``     the thread that runs the sync
 ``condition``   what an operator should know of the disk
 ``membership``  joining the cluster: catalog, store and declaration brought together
-``commands``    what the local socket answers
+``curation``    orders about images, sources and selections
+``jobs``        orders that take long: a sync, a check
+``commands``    all that the local socket answers
+``figures``     what Prometheus is told
 ``controller``  all of it as one process
 """

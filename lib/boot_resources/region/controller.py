@@ -6,17 +6,24 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import prometheus_client
-from prometheus_client import core
 
 import boot_resources
 from boot_resources import notices
 from boot_resources.catalog import database, failures
 from boot_resources.plane import members, tls
-from boot_resources.region import commands, condition, membership, serving, syncing
+from boot_resources.region import (
+    commands,
+    condition,
+    curation,
+    figures,
+    jobs,
+    membership,
+    serving,
+    syncing,
+)
 from boot_resources.region import offer as offers
 from boot_resources.service import control, lifecycle, monitoring, ports
 from boot_resources.settings import region as region_settings
@@ -159,7 +166,9 @@ class RegionController:
         settings = self.settings
         plane, metrics = settings.plane, settings.metrics
         registry = prometheus_client.CollectorRegistry()
-        registry.register(_Metrics(self))
+        registry.register(
+            figures.Figures(self.store, self.offer, self.syncing, self.port, self.board)
+        )
         async with contextlib.AsyncExitStack() as stack:
             control_socket = stack.enter_context(control.listen(settings.control.socket))
             plane_port = stack.enter_context(ports.listen(plane.listen, plane.port, "plane.port"))
@@ -194,11 +203,10 @@ class RegionController:
             self.catalog,
             self.store,
             self.offer,
-            self.syncing,
             self.board,
-            self._fetcher,
             self.port.served,
-            self._stopping.is_set,
+            jobs.Jobs(self.store, self.syncing, self.board, self._stopping.is_set),
+            curation.Curation(self.catalog, self.syncing, self._fetcher),
         )
 
     def health(self) -> dict[str, Any]:
@@ -209,55 +217,3 @@ class RegionController:
             "cluster": self.cluster,
             "serving": self.offer.current is not None,
         }
-
-
-class _Metrics:
-    """The region's figures, read from the region itself when Prometheus asks."""
-
-    def __init__(self, region: RegionController) -> None:
-        self._region = region
-
-    def collect(self) -> Iterable[core.Metric]:
-        """Yield every metric."""
-        region = self._region
-        held = region.store.held()
-        offered = region.offer.current
-        snapshot = region.syncing.engine.progress.snapshot()
-        gauges = {
-            "boot_resources_objects": ("Objects held.", len(held)),
-            "boot_resources_object_bytes": (
-                "Bytes of the objects held.",
-                sum(proof.size for proof in held.values()),
-            ),
-            "boot_resources_available_images": (
-                "Images offered to racks.",
-                len(offered.images) if offered else 0,
-            ),
-            "boot_resources_epoch": ("Epoch of the offer.", offered.epoch if offered else 0),
-            "boot_resources_sync_total_bytes": (
-                "Bytes that the present pass has to bring.",
-                snapshot.total,
-            ),
-            "boot_resources_sync_done_bytes": (
-                "Bytes that the present pass has brought.",
-                snapshot.done,
-            ),
-        }
-        for name, (text, value) in gauges.items():
-            yield core.GaugeMetricFamily(name, text, value=value)
-        served = core.CounterMetricFamily(
-            "boot_resources_plane_served_bytes", "Object bytes given to members.", labels=["role"]
-        )
-        for role, size in region.port.served.items():
-            served.add_metric([role.value], size)
-        yield served
-        yield core.CounterMetricFamily(
-            "boot_resources_plane_refused", "Requests refused.", value=region.port.refused
-        )
-        standing = core.GaugeMetricFamily(
-            "boot_resources_notices", "Notices that stand.", labels=["severity"]
-        )
-        found = [each.notice.severity for each in region.board.standing()]
-        for severity in notices.Severity:
-            standing.add_metric([severity.name.lower()], found.count(severity))
-        yield standing
