@@ -14,7 +14,7 @@ class Cache(values.Table):
 
     path: values.Path = pathlib.Path("/var/cache/boot-resources")
     """Directory of the cache. It must be empty at first."""
-    size: values.Size = pydantic.Field(default=4 * units.GIB, ge=units.MIB)
+    size: values.Size = pydantic.Field(default=4 * units.GIB, ge=1)
     """The most that it takes on the disk, all included (size). A change takes effect at start."""
 
 
