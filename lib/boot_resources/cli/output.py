@@ -8,6 +8,7 @@ from typing import Any
 import click
 import rich.box
 import rich.console
+import rich.measure
 import rich.progress
 import rich.table
 import rich.text
@@ -27,6 +28,8 @@ STATES = {
     "wrong": "red",
 }
 """The colour of each word that says how something is."""
+
+_WIDEST = 1000
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -66,6 +69,12 @@ def table(
         )
     for row in rows:
         drawn.add_row(*(rich.text.Text(cell, style=STATES.get(cell, "")) for cell in row))
+    # What does not fit the screen is wrapped by the terminal: a name that is broken into a column
+    # of pieces cannot be copied.
+    natural = rich.measure.Measurement.get(
+        screen, screen.options.update(max_width=_WIDEST), drawn
+    ).maximum
+    screen.width = max(screen.width, natural)
     screen.print(drawn)
 
 

@@ -36,11 +36,13 @@ class Refreshed:
         reading: what became of each document; None where there is no source.
         problems: what of the source is not used, and why.
         plan: what changed in the catalog; None where nothing could be judged.
+        idle: selections that match nothing of what the source offers.
     """
 
     reading: reading.Reading | None
     problems: tuple[stream.Problem, ...]
     plan: planning.Plan | None
+    idle: tuple[select.Selection, ...] = ()
 
     @property
     def brought_news(self) -> bool:
@@ -152,7 +154,8 @@ def _follow(conn: sa.Connection, source_id: int, found: reading.Reading) -> Refr
 
     plan = wanting.want(conn, source_id, map(_image, choice.wanted), offered, selected)
     availability.refresh(conn)
-    return Refreshed(found, problems, plan)
+    idle = tuple(each for each in selections if not any(map(each.matches, found.products)))
+    return Refreshed(found, problems, plan, idle if found.complete else ())
 
 
 def _product_name(product: stream.Product) -> names.ProductName:

@@ -68,6 +68,14 @@ def of_source(refreshed: refresh.Refreshed) -> Iterable[notices.Notice]:
             f"{first.where}: {first.text}",
             cure="`boot-resources sources check` lists them all",
         )
+    for selection in refreshed.idle:
+        name = f"{selection.os!r} {selection.release!r}"
+        yield notices.Notice(
+            f"idle {name}",
+            notices.Severity.INFO,
+            f"the selection {name} matches nothing that the source offers",
+            "`boot-resources sources check` lists what it offers; correct the selection",
+        )
     if refreshed.plan is not None:
         for refused in refreshed.plan.refused:
             yield notices.Notice(

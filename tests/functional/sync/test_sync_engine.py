@@ -711,3 +711,13 @@ def test_what_the_source_drops_stays_until_an_operator_removes_it(
         images.remove(conn, listed.name)
     assert region.sync().dropped == 2
     assert name not in syncing.available(region.catalog)
+
+
+def test_a_selection_that_matches_nothing_is_named(
+    cloud: syncing.Cloud, region: syncing.Region
+) -> None:
+    syncing.declare(region.catalog, cloud, sources.Selection("ubuntu", "nosuch"))
+    region.sync()
+    assert [notice.text for notice in region.notices(engines.SOURCE)] == [
+        "the selection 'ubuntu' 'nosuch' matches nothing that the source offers"
+    ]
