@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import http.client
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -44,14 +43,10 @@ class Boot:
     Attributes:
         received: body bytes.
         wrong: what was not right, in words.
-        first_byte: seconds from its first request to the first byte of a body.
-        seconds: from its first request to its last byte.
     """
 
     received: int
     wrong: tuple[str, ...]
-    first_byte: float
-    seconds: float
 
 
 def boot_all(rack_url: str, menus: Sequence[Sequence[Wanted]], fetched: Fetched) -> list[Boot]:
@@ -69,15 +64,12 @@ def boot_all(rack_url: str, menus: Sequence[Sequence[Wanted]], fetched: Fetched)
 
 def _boot(address: str, menu: Sequence[Wanted], fetched: Fetched) -> Boot:
     connection = http.client.HTTPConnection(address, timeout=_TIMEOUT)
-    began = time.monotonic()
-    first_byte = 0.0
     received = 0
     wrong = []
     for wanted in menu:
         try:
             response = _get(connection, wanted.path)
             count, digest = _hash(response, fetched)
-            first_byte = first_byte or time.monotonic() - began
         except (OSError, http.client.HTTPException) as error:
             wrong.append(f"{wanted.path}: {error!r}")
             connection.close()
@@ -88,7 +80,7 @@ def _boot(address: str, menu: Sequence[Wanted], fetched: Fetched) -> Boot:
         elif (digest, count) != (wanted.sha256, wanted.size):
             wrong.append(f"{wanted.path}: {count} bytes with sha256 {digest[:12]}")
     connection.close()
-    return Boot(received, tuple(wrong), first_byte, time.monotonic() - began)
+    return Boot(received, tuple(wrong))
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> http.client.HTTPResponse:
