@@ -114,7 +114,6 @@ class MachinePort:
                 return _unavailable(error)
             response = web.StreamResponse(status=answer.status, headers=answer.headers)
             _give_up_on_silence(request)
-            await response.prepare(request)
             try:
                 await self._send_body(sending.Outlet(request, response), answer, body)
             except sending.FileFailed as error:
@@ -126,6 +125,7 @@ class MachinePort:
         self, outlet: sending.Outlet, answer: ranges.Answer, body: supplies.Body
     ) -> None:
         try:
+            await outlet.begin()
             await body.send(outlet, answer.start, answer.stop)
             await outlet.end()
         except sending.ClientGone as error:

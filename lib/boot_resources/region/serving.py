@@ -128,9 +128,9 @@ class PlanePort:
             if request.method == "HEAD" or not answer.length:
                 return web.Response(status=answer.status, headers=answer.headers)
             response = web.StreamResponse(status=answer.status, headers=answer.headers)
-            await response.prepare(request)
             outlet = sending.Outlet(request, response)
             try:
+                await outlet.begin()
                 await outlet.file(opened.fd, answer.start, answer.stop)
                 await outlet.end()
             except sending.ClientGone as error:

@@ -10,7 +10,7 @@ import json
 import logging
 import pathlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -121,18 +121,27 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with one JSON document a line, as they come; a refusal becomes the last one."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+        async with contextlib.aclosing(_with_outcome(request, documents)) as lines:
+            async for line in lines:
+                await response.write(json.dumps(line).encode() + b"\n")
+        await response.write_eof()
+    except ConnectionError:
+        # The job itself goes on.
+        logger.debug("a watcher of %s went away", request.path)
+    return response
+
+
+async def _with_outcome(
+    request: web.Request, documents: AsyncIterator[dict[str, Any]]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Give the documents; what goes wrong becomes the last one."""
     try:
         async for document in documents:
-            await response.write(json.dumps(document).encode() + b"\n")
+            yield document
     except errors.BootResourcesError as error:
-        await response.write(json.dumps(refusal(error)).encode() + b"\n")
-    except ConnectionError:
-        # Whoever watched went away; the job itself goes on.
-        logger.debug("a watcher of %s went away", request.path)
-        return response
+        yield refusal(error)
     except Exception as error:
         logger.exception("%s failed in a way that it should not", request.path)
-        await response.write(json.dumps(_defect(error)).encode() + b"\n")
-    await response.write_eof()
-    return response
+        yield _defect(error)

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 from aiohttp import web
 
@@ -51,6 +52,17 @@ class Outlet:
         self._request = request
         self._response = response
         self.sent = 0
+
+    async def begin(self) -> None:
+        """Send the status and the headers.
+
+        Raises:
+            ClientGone: the connection is lost.
+        """
+        try:
+            await self._response.prepare(self._request)
+        except _LOST as error:
+            raise ClientGone(str(error)) from error
 
     async def data(self, chunk: bytes) -> None:
         """Send these bytes.
@@ -114,8 +126,7 @@ class Outlet:
         at = _send_what_fits(transport, fd, start, min(stop, start + _AT_ONCE))
         self.sent += at - start
         if at < stop:
-            loop = asyncio.get_running_loop()
-            more = await loop.sendfile(transport, _Descriptor(fd), at, stop - at)  # type: ignore[arg-type]
+            more = await _send_when_ready(transport, fd, at, stop)
             self.sent += more
             at += more
         return at - start
@@ -127,6 +138,21 @@ class Outlet:
         chunk = await loop.run_in_executor(None, os.pread, fd, size, start)
         await self.data(chunk)
         return len(chunk)
+
+
+async def _send_when_ready(transport: asyncio.Transport, fd: int, start: int, stop: int) -> int:
+    """Send at the reader's pace; return how many bytes went, fewer only where the file ends."""
+    loop = asyncio.get_running_loop()
+    file: Any = _Descriptor(fd)
+    try:
+        return await loop.sendfile(transport, file, start, stop - start, fallback=False)
+    except asyncio.SendfileNotAvailableError as error:
+        # The loop says this of any failure of its first call, and keeps the reason to itself: that
+        # the other end has gone, or that the disk has. Asked once more, the kernel tells which.
+        sent = _send_what_fits(transport, fd, start, stop) - start
+        if not sent:
+            raise ClientGone("the connection failed") from error
+        return sent
 
 
 def _send_what_fits(transport: asyncio.Transport, fd: int, start: int, stop: int) -> int:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 
@@ -29,11 +30,13 @@ class Server:
     Attributes:
         outlets: the outlet of each request that ended, and what it ended with.
         length: what is announced to clients; the file may be another.
+        buffered: bytes that wait in the connection's buffer before the file is sent.
     """
 
     def __init__(self, file: pathlib.Path, context: ssl.SSLContext | None) -> None:
         self.outlets: list[tuple[sending.Outlet, BaseException | None]] = []
         self.length = file.stat().st_size
+        self.buffered = 0
         self.on_connection: Callable[[socket.socket], None] = lambda _: None
         self._file = file
         self._context = context
@@ -76,11 +79,14 @@ class Server:
         start = int(request.query.get("start", 0))
         stop = int(request.query.get("stop", self.length))
         response = web.StreamResponse(headers={"Content-Length": str(stop - start)})
-        await response.prepare(request)
         outlet = sending.Outlet(request, response)
         fd = os.open(self._file, os.O_RDONLY)
         error = None
         try:
+            await outlet.begin()
+            if self.buffered:
+                request.transport.set_write_buffer_limits(high=2 * self.buffered)
+                await outlet.data(bytes(self.buffered))
             await outlet.file(fd, start, stop)
             await outlet.end()
         except (sending.ClientGone, sending.FileFailed) as gone:
@@ -188,6 +194,41 @@ def test_a_file_that_ends_early_cuts_the_connection(
     assert isinstance(error, sending.FileFailed)
     assert "a file ended early" in str(error)
     assert outlet.sent == len(CONTENT)
+
+
+def test_a_file_that_cannot_be_read_is_told_from_a_client_that_went_away(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A full connection is waited for first; the file fails after that."""
+    with Server(tmp_path, None) as server:  # A directory is opened, and cannot be read.
+        server.buffered = LARGE
+        server.length = LARGE + 100
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        ) as client:
+            client.request("GET", "/")
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                client.getresponse().read()
+        outlet, error = server.ended(1)
+    assert isinstance(error, sending.FileFailed)
+    assert outlet.sent == LARGE
+
+
+def test_a_client_that_left_before_the_answer_is_no_error(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(_: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    (tmp_path / "file").write_bytes(CONTENT)
+    with Server(tmp_path / "file", None) as server:
+        server.on_connection = leave
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: rack\r\n\r\n")
+        _, error = server.ended(1)
+    assert isinstance(error, sending.ClientGone)
+    assert not caplog.records
 
 
 def test_a_client_that_went_silent_is_one_that_went_away(tmp_path: pathlib.Path) -> None:
