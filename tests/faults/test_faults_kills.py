@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import http.client
-import logging
-import os
 import random
 import threading
 import time
@@ -12,10 +10,8 @@ from pathlib import Path
 
 from boot_resources import errors, units
 from boot_resources.demo import signed_source
-from support import cloud, command, towns
+from support import cloud, command, endurance, towns
 
-logger = logging.getLogger(__name__)
-KILLS = int(os.environ.get("BOOT_RESOURCES_KILLS", "5"))
 SIZE = 6 * units.MIB
 BOUND = 5 * units.MIB
 """Of the cache: less than one version has, so that every round evicts."""
@@ -74,13 +70,11 @@ def path_of(truth: signed_source.Truth) -> str:
 
 
 def test_kills_at_random_moments_do_no_harm(tmp_path: Path) -> None:
-    seed = int(os.environ.get("BOOT_RESOURCES_SEED", random.SystemRandom().randrange(10**9)))
-    # Pytest shows it where the test fails.
-    logger.warning("BOOT_RESOURCES_SEED=%d BOOT_RESOURCES_KILLS=%d", seed, KILLS)
+    kills, seed = endurance.kills(20), endurance.seed("kills")
     chance = random.Random(seed)
     with towns.Town(tmp_path, SIZE, BOUND) as town, Machines(town, seed) as machines:
         with cloud.SpaceWatch(town.cache) as watch:
-            for number in range(KILLS):
+            for number in range(kills):
                 start_what_is_down(town)
                 if number % 5 == 0:
                     town.publish(f"2026{number:04}")

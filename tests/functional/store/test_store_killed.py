@@ -7,10 +7,7 @@ import signal
 import subprocess
 import sys
 
-from support import stores
-
-KILLS = int(os.environ.get("BOOT_RESOURCES_KILLS", "8"))
-"""How often; ``make test-long`` sets it."""
+from support import endurance, stores
 
 WRITER = """
 import pathlib, sys
@@ -31,14 +28,12 @@ while True:
 def test_however_often_it_is_killed_what_was_said_to_be_held_is_held(
     tmp_path: pathlib.Path,
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    # What a failing test prints, pytest shows.
-    sys.stdout.write(f"seed {seed}\n")
+    kills, seed = endurance.kills(8), endurance.seed("store killed")
     dice = random.Random(seed)
     root = tmp_path / "store"
     tests = pathlib.Path(stores.__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": str(tests)}
-    for kill in range(KILLS):
+    for kill in range(kills):
         words = [sys.executable, "-c", WRITER, str(root), str(1000 * kill)]
         said = []
         with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment) as writer:
@@ -62,3 +57,4 @@ def test_however_often_it_is_killed_what_was_said_to_be_held_is_held(
         for path in (root / "removed").iterdir():
             path.unlink()
         after.stop()
+    endurance.tally("store killed", kills=kills, seed=seed)
