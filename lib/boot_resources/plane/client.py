@@ -122,13 +122,15 @@ class RegionClient:
         context = tls.client_context(identity)
         self._watch = watch.Watch(self._timeouts.piece)
         self._session = connection.open_session(host, port, context, self._admit)
+        self._is_over = False
 
     def close(self) -> None:
         """Close the connections that are idle; one in use closes when its reply has been read."""
         self._session.close()
 
     def hang_up(self) -> None:
-        """End all connections at once; whoever waits for a reply gets ``RegionUnreachable``."""
+        """End all connections, for good; whoever waits for a reply gets ``RegionUnreachable``."""
+        self._is_over = True
         connection.hang_up_all(self._session)
 
     def health(self) -> messages.Health:
@@ -236,8 +238,10 @@ class RegionClient:
             return self._get_once(url, headers, timeout)
         except _HungUp:
             # A region may close a connection it kept open at the very moment we use it again
-            # (RFC 9112, 9.5). That says nothing about the region: ask once more.
-            pass
+            # (RFC 9112, 9.5). That says nothing about the region: ask once more, unless it was
+            # we who hung up.
+            if self._is_over:
+                raise
         return self._get_once(url, headers, timeout)
 
     def _get_once(

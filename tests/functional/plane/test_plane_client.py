@@ -360,6 +360,19 @@ def test_a_connection_that_the_region_closed_while_idle_is_no_error(
     assert region.connections == 2
 
 
+def test_who_hangs_up_does_not_ask_again(
+    asking: client.RegionClient, region: plane_region.PlaneRegion
+) -> None:
+    def hang_up(_: plane_region.Handler) -> bool:
+        asking.hang_up()
+        return False
+
+    region.misbehave = hang_up
+    with pytest.raises(client.RegionUnreachable):
+        asking.images(None, wait=0)
+    assert region.connections == 1
+
+
 def test_a_read_given_up_closes_its_connection_and_the_next_has_its_own(
     asking: client.RegionClient, region: plane_region.PlaneRegion
 ) -> None:
