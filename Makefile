@@ -33,7 +33,7 @@ test: ## every test tier that this host and user can run; pytest's options in AR
 # The counts are environment variables that the tests read; CONTRIBUTING.md lists them.
 test-long: export BOOT_RESOURCES_KILLS ?= 500
 test-long: export BOOT_RESOURCES_STATES ?= 100000
-test-long: export BOOT_RESOURCES_HISTORIES ?= 5000
+test-long: export BOOT_RESOURCES_HISTORIES ?= 500
 test-long: test ## the same tests with the full counts of kills, power cuts and histories
 
 bench: ## measure the speed of the engine beside the field's programs; options in ARGS

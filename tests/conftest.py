@@ -11,7 +11,7 @@ from support import tiers
 
 HERE = Path(__file__).resolve().parent
 
-pytest_plugins = ["support.databases"]
+pytest_plugins = ["support.clocks", "support.databases"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -49,6 +49,10 @@ has_postgresql_server() {
     command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
 }
 
+has_faketime() {
+    command -v faketime >/dev/null || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null
+}
+
 # Fill needed (nothing works without it) and useful (some tests skip without it), both lists of
 # packages that are missing.
 look() {
@@ -62,6 +66,7 @@ look() {
         has_postgresql_server || useful+=(postgresql)
         command -v openssl >/dev/null || useful+=(openssl)
         command -v cpio >/dev/null || useful+=(cpio)
+        has_faketime || useful+=(faketime)
         command -v mksquashfs >/dev/null || useful+=(squashfs-tools)
     fi
 }

@@ -74,6 +74,11 @@ class Gate:
         self._arrived.set()
         assert self._open.wait(PATIENCE), "nobody opened the gate"
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether somebody came here."""
+        return self._arrived.is_set()
+
     def wait_for_arrival(self) -> None:
         """Wait until somebody waits here."""
         assert self._arrived.wait(PATIENCE), "nobody came to the gate"
@@ -216,7 +221,7 @@ class Rack(on_thread.OnThread):
         self.port = settings.http.port
 
     async def serve(self, stop: asyncio.Event) -> None:
-        await controller.RackController(self.settings).run(stop)
+        await controller.RackController(self.settings, lambda: self.settings).run(stop)
 
     def cache(self) -> dict[str, Any]:
         """Return what ``boot-resources cache status`` shows."""
@@ -379,6 +384,18 @@ class Machine:
         """Return the answer with what is left of its body."""
         body = self._response.read()
         return Got(self._response.status, dict(self._response.getheaders()), body)
+
+    def rest_as_it_comes(self) -> bytes:
+        """Return what is left of the body, whether that is all of it or was cut off."""
+        came = bytearray()
+        try:
+            while piece := self._response.read1(units.MIB):
+                came += piece
+        except http.client.IncompleteRead as cut:
+            came += cut.partial
+        except ConnectionError:
+            pass
+        return bytes(came)
 
     def vanish(self) -> None:
         """Go away in the middle, without a goodbye."""

@@ -17,7 +17,8 @@ class Desk:
     rack_file: Path
 
 
-def _name(directory: Path, controller: str, socket: Path) -> Path:
+def name_controller(directory: Path, controller: str, socket: Path) -> Path:
+    """Write a settings file that names a controller and its socket, for the command."""
     file = directory / f"{controller}.toml"
     file.write_text(f'controller = "{controller}"\n[control]\nsocket = "{socket}"\n')
     return file
@@ -32,6 +33,6 @@ def sit_down(directory: Path, *, declared: bool) -> Iterator[Desk]:
             yield Desk(
                 world,
                 rack,
-                _name(directory, "region", region_socket),
-                _name(directory, "rack", rack.settings.control.socket),
+                name_controller(directory, "region", region_socket),
+                name_controller(directory, "rack", rack.settings.control.socket),
             )

@@ -24,9 +24,13 @@ class WatchedDisk(disk.Disk):
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
-    def create(self, path: pathlib.Path, size: int = 0) -> int:
+    def open(self, path: pathlib.Path) -> int:
         self._watch("create", path)
-        return super().create(path, size)
+        return super().open(path)
+
+    def reserve(self, fd: int, size: int) -> None:
+        self._watch("reserve", _path_of(fd))
+        super().reserve(fd, size)
 
     def write(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         try:
@@ -49,21 +53,27 @@ class WatchedDisk(disk.Disk):
         self._watch("sync directory", path)
         super().sync_directory(path)
 
-    def make_directory(self, path: pathlib.Path) -> None:
+    def mkdir(self, path: pathlib.Path) -> None:
         self._watch("make directory", path)
-        super().make_directory(path)
+        super().mkdir(path)
 
-    def touch(self, path: pathlib.Path) -> None:
+    def set_time(self, path: pathlib.Path) -> None:
         self._watch("touch", path)
-        super().touch(path)
+        super().set_time(path)
 
-    def rename(self, source: pathlib.Path, target: pathlib.Path) -> None:
+    def replace(self, source: pathlib.Path, target: pathlib.Path) -> None:
         self._watch("rename", target)
-        super().rename(source, target)
+        super().replace(source, target)
 
     def remove(self, path: pathlib.Path) -> None:
         self._watch("remove", path)
         super().remove(path)
+
+    def close(self, fd: int) -> None:
+        path = _path_of(fd)
+        # Linux closes a descriptor also where close(2) fails.
+        super().close(fd)
+        self._watch("close", path)
 
 
 class Recorder(WatchedDisk):
@@ -79,6 +89,7 @@ class Refusing(WatchedDisk):
 
     Attributes:
         failed: whether it came to that.
+        call: the call that failed.
     """
 
     def __init__(self, nth: int, number: int = errno.EIO) -> None:
@@ -86,6 +97,7 @@ class Refusing(WatchedDisk):
         self.fail_at(nth)
         self._number = number
         self.failed = False
+        self.call = ""
 
     def fail_at(self, nth: int) -> None:
         """Count anew from here."""
@@ -95,6 +107,7 @@ class Refusing(WatchedDisk):
         self._left -= 1
         if self._left == -1:
             self.failed = True
+            self.call = call
             raise OSError(self._number, os.strerror(self._number), str(path))
 
 
@@ -117,14 +130,14 @@ class Full(WatchedDisk):
 class ReadOnly(WatchedDisk):
     """A disk that takes no change, as one that the kernel mounted read-only after errors.
 
-    What is there already may be opened and made durable.
+    What is there already may be opened, made durable and closed.
     """
 
     def __init__(self) -> None:
         super().__init__(self._refuse)
 
     def _refuse(self, call: str, path: pathlib.Path) -> None:
-        harmless = call in ("sync", "sync directory", "remove") or (
+        harmless = call in ("sync", "sync directory", "remove", "close") or (
             call in ("create", "make directory") and path.exists()
         )
         if not harmless:

@@ -103,6 +103,36 @@ class Server:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    @contextlib.contextmanager
+    def standing_by(self) -> Iterator[None]:
+        """Make the server a standby, which takes no writes; it is promoted after the block."""
+        self.stop()
+        (self.directory / "data" / "standby.signal").touch()
+        if os.geteuid() == 0:
+            shutil.chown(self.directory / "data" / "standby.signal", _user())
+        self.start()
+        try:
+            yield
+        finally:
+            self.execute("SELECT pg_promote()")
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let the server, and all its sessions, stand still for the length of the block."""
+        assert self._process is not None
+        main = self._process.pid
+        # The one that makes new ones first.
+        os.kill(main, signal.SIGSTOP)
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        everybody = [main, *map(int, children)]
+        try:
+            for each in everybody:
+                os.kill(each, signal.SIGSTOP)
+            yield
+        finally:
+            for each in reversed(everybody):
+                os.kill(each, signal.SIGCONT)
+
     def execute(self, statement: str) -> None:
         """Run one statement as the superuser, outside any transaction."""
         with psycopg.connect(

@@ -62,6 +62,7 @@ def settings(
     catalog_url: str | None = None,
     *,
     declared: bool = True,
+    scrub_period: str = "7d",
 ) -> region_settings.RegionSettings:
     """Return the settings of a region below ``directory``.
 
@@ -73,7 +74,11 @@ def settings(
     values = {
         "controller": "region",
         "name": "region-0",
-        "storage": {"path": directory / "storage", "reserve": "1M"},
+        "storage": {
+            "path": directory / "storage",
+            "reserve": "1M",
+            "scrub-period": scrub_period,
+        },
         "catalog": {"url": catalog_url or f"sqlite:///{catalog}"},
         "source": {"url": source_url, "keyring": keyring},
         "selections": [{"os": "*", "release": "*"}],
@@ -175,14 +180,24 @@ class World:
 
 @contextlib.contextmanager
 def begin(
-    directory: pathlib.Path, url: str | None = None, *, declared: bool = True
+    directory: pathlib.Path,
+    url: str | None = None,
+    *,
+    declared: bool = True,
+    scrub_period: str = "7d",
 ) -> Iterator[World]:
     """Yield a world in which the region has brought all that its settings declare."""
     with signed_source.small_cloud(directory / "source", SIZE) as source:
         with origin.Origin(source.directory) as served:
             cluster = plane_region.Cluster(directory / "cluster")
             chosen = settings(
-                directory, cluster, served.url, source.keyring, url, declared=declared
+                directory,
+                cluster,
+                served.url,
+                source.keyring,
+                url,
+                declared=declared,
+                scrub_period=scrub_period,
             )
             region = RealRegion(chosen)
             region.start()

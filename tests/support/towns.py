@@ -64,11 +64,33 @@ class Town:
         """Return what a controller wrote to its log."""
         return (self._place / f"{controller}.log").read_text()
 
+    def redirect_log(self, controller: str, target: Path) -> None:
+        """Have a controller that does not run yet write its log elsewhere."""
+        (self._place / f"{controller}.log").symlink_to(target)
+
     def member(self) -> real_region.Member:
         """Connect to the region as the rack."""
         names = ("rack-0.crt", "rack-0.key", "authority.crt")
         identity = tls.Identity(*(self._place / name for name in names))
         return real_region.Member(self.plane_port, identity)
+
+    def scrub_all_the_time(self) -> None:
+        """Have region and rack read what they hold round and round, from their next start on."""
+        for controller, table in (("region", "[storage]"), ("rack", "[cache]")):
+            file = self.site.settings(controller)
+            with_scrub = f'{table}\nscrub-period = "2s"'
+            file.write_text(file.read_text().replace(table, with_scrub))
+
+    @property
+    def store(self) -> Path:
+        """The region's image-storage."""
+        return self._place / "image-storage"
+
+    def wait_until_the_source_rests(self) -> None:
+        """Wait, after the region was killed, until all that the source sent it is counted."""
+        # Connections are taken in turn, so whatever the region had opened comes before this one.
+        cloud.get(int(self.origin.url.rstrip("/").rpartition(":")[2]), "/nothing")
+        cloud.wait_until(lambda: self.origin.connections == 0)
 
     def answers(self, controller: str) -> bool:
         """Return whether a controller answers its control socket."""

@@ -17,6 +17,10 @@ class UnknownDocument(errors.BootResourcesError):
     """No document of this name was ever accepted from the source."""
 
 
+class NoReason(errors.BootResourcesError):
+    """A guard is to be lowered, and nobody says why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Document:
     """A document as it was last accepted.
@@ -60,8 +64,14 @@ def lower_guard(conn: sa.Connection, source_id: int, path: str, reason: str) -> 
     """Let the next document at ``path`` be older than the accepted one, once.
 
     Raises:
+        NoReason: the reason says nothing.
         UnknownDocument: none was accepted under this path, so nothing guards it.
     """
+    if not reason.strip():
+        raise NoReason(
+            f"the guard of {path} is not lowered without a reason",
+            "say why the source may go back; it is logged, and shown until a document has come",
+        )
     lowered = sa.update(schema.documents).where(
         schema.documents.c.source_id == source_id, schema.documents.c.path == path
     )

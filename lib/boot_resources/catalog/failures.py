@@ -39,6 +39,8 @@ _SQLITE_CURES = {
 # The SQLSTATEs of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 _POSTGRESQL_BUSY = {"40001", "40P01", "55P03", "57014"}
 _POSTGRESQL_CURES = {
+    # So a standby answers who begins a transaction that may write.
+    "0A000": "the server is a standby: give the URL of the primary",
     "08": "check that the server runs and that this host can reach it",
     "25006": "the server is a standby: give the URL of the primary",
     "25P03": "this host slept during a transaction; the next one connects again",

@@ -4,6 +4,11 @@ The database's clock decides, in one statement. A lease's epoch rises whenever i
 and never falls: whoever acts under a lease names its epoch, and what comes with an older one is
 refused. A holder that cannot reach the database must stop by its own monotonic clock, counted
 from before it asked: nobody else tells it that its time is over.
+
+Where the database's clock steps back, a lease would stand for as long again. So one whose end is
+farther away than any that begins now is over: it was made by the clock before the step. Its
+holder may believe in it for a little while yet; that its epoch is an older one by then keeps what
+it does from counting, as after any other takeover.
 """
 
 import dataclasses
@@ -28,6 +33,12 @@ def acquire(conn: sa.Connection, name: str, holder: str, seconds: float) -> Leas
     """Take or renew the lease for ``seconds`` from now; None where another one holds it.
 
     Renewing keeps the epoch; taking over from another holder, whose time is over, raises it.
+
+    Args:
+        conn: a transaction that writes.
+        name: what may be done.
+        holder: who wants to do it.
+        seconds: for how long; the same for all who want it.
     """
     leases = schema.leases
     statement = upserts.insert(conn, leases).values(
@@ -41,7 +52,12 @@ def acquire(conn: sa.Connection, name: str, holder: str, seconds: float) -> Leas
             # Not what was to be inserted: that is from before a wait for the row.
             "expires": clock.now(seconds),
         },
-        where=sa.or_(leases.c.holder == holder, leases.c.expires <= clock.now()),
+        where=sa.or_(
+            leases.c.holder == holder,
+            leases.c.expires <= clock.now(),
+            # Twice as long: clocks are also set back by milliseconds, and often.
+            leases.c.expires > clock.now(2 * seconds),
+        ),
     )
     row = conn.execute(taken.returning(leases.c.epoch, leases.c.expires)).one_or_none()
     return None if row is None else Lease(name, holder, row.epoch, row.expires)

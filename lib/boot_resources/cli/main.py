@@ -24,6 +24,7 @@ _GROUPS = {
     "selections": ("selections", "group"),
     "sources": ("sources", "group"),
     "status": ("status", "command"),
+    "store": ("store", "group"),
     "sync": ("sync", "command"),
     "verify": ("verify", "command"),
 }

@@ -22,10 +22,10 @@ def run(settings: pathlib.Path | None) -> None:
     import uvloop
 
     from boot_resources.region import controller
-    from boot_resources.service import lifecycle
+    from boot_resources.service import lifecycle, logs
 
     loaded = files.load_region(settings or files.default_path("region"))
-    lifecycle.configure_logging(loaded.log_level)
+    logs.configure(loaded.log_level)
 
     async def main(stop: asyncio.Event) -> None:
         await controller.RegionController(loaded).run(stop)

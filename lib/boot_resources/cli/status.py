@@ -118,9 +118,11 @@ def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 def describe_cache(cache: dict[str, Any]) -> str:
     """Return how full a cache is, in one line."""
+    over = f" ({units.format_size(cache['over'])} over it)" if cache["over"] else ""
     return (
         f"{cache['objects']} objects, {units.format_size(cache['used'])} of "
-        f"{units.format_size(cache['limit'])} in {cache['path']}; {cache['evictions']} evicted"
+        f"{units.format_size(cache['limit'])}{over} in {cache['path']}; "
+        f"{cache['evictions']} evicted"
     )
 
 

@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -29,6 +30,7 @@ from requests import structures
 from boot_resources import units
 
 CHUNK = units.MIB
+_SLOW_CHUNK = 64 * units.KIB
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
 _PASSED_ON = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 _PASSED_BACK = ("Content-Length", "Content-Range", "ETag", "Last-Modified", "Retry-After")
@@ -128,6 +130,8 @@ class _Served(_Counter):
         super().__init__()
         self.on_request = on_request
         """May be set, and set back to None, while the server runs."""
+        self.rate: float | None = None
+        """Bytes a second that a connection gets of a file at most; None is no limit."""
         self._server = _Server(("127.0.0.1", 0), handler, self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="origin", daemon=True
@@ -137,6 +141,11 @@ class _Served(_Counter):
     def url(self) -> str:
         """Where it serves; ends in a slash."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open; what was sent on those that have ended is counted."""
+        return self._server.connections
 
     def __enter__(self) -> "_Served":
         self._thread.start()
@@ -207,6 +216,11 @@ class _Server(http.server.ThreadingHTTPServer):
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
+
+    @property
+    def connections(self) -> int:
+        with self._lock:
+            return len(self._open)
 
     def end_connections(self) -> None:
         with self._lock:
@@ -309,14 +323,17 @@ class _DirectoryHandler(_Handler):
     ) -> None:
         self.wfile.flush()
         end = stop if cut is None else min(stop, start + cut)
+        rate = self.server.owner.rate
         while start < end:
-            planned = min(CHUNK, end - start)
+            planned = min(CHUNK if rate is None else _SLOW_CHUNK, end - start)
             with self.server.owner.sending(request.path, planned) as really:
                 count = os.sendfile(self.connection.fileno(), file, start, planned)
                 really(count)
             if count == 0:
                 break
             start += count
+            if rate is not None:
+                time.sleep(count / rate)
         if start < stop:
             self.close_connection = True
 

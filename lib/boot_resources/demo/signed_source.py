@@ -156,11 +156,16 @@ class SignedSource:
         return made
 
     def write_document(self, path: str, payload: bytes) -> None:
-        """Write one document, unsigned at ``path`` and signed beside it as ``.sjson``."""
+        """Write one document, unsigned at ``path`` and signed beside it as ``.sjson``.
+
+        Whoever reads one meanwhile gets the old document or the new one.
+        """
         plain = self.directory / path
         plain.parent.mkdir(parents=True, exist_ok=True)
-        plain.write_bytes(payload)
-        plain.with_suffix(".sjson").write_bytes(self.sign(payload))
+        for file, content in ((plain, payload), (plain.with_suffix(".sjson"), self.sign(payload))):
+            aside = file.with_suffix(".new")
+            aside.write_bytes(content)
+            aside.replace(file)
 
     def sign(self, payload: bytes) -> bytes:
         """Return ``payload`` as a document that the source's key has clear-signed."""

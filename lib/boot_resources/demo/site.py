@@ -90,24 +90,40 @@ class Site:
         Raises:
             DemoFailed: it ended, or did not answer in time; in the last words of its log.
         """
-        log = self._directory / f"{controller}.log"
+        self.launch(controller)
+        self.wait_until_started(controller)
+
+    def launch(self, controller: str) -> None:
+        """Start the process of a controller, and do not wait for it."""
         words = [*_COMMAND, controller, "run", "--settings", str(self.settings(controller))]
-        with log.open("ab") as stream:
+        with self._log(controller).open("ab") as stream:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=stream)
         self._processes[controller] = process
+
+    def wait_until_started(self, controller: str) -> None:
+        """Wait until a controller that was launched answers.
+
+        Raises:
+            DemoFailed: it ended, or did not answer in time; in the last words of its log.
+        """
         asked: local.Controller = getattr(self, controller)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with contextlib.suppress(local.Unreachable):
                 asked.get("/status")
                 return
-            if process.poll() is not None or time.monotonic() > deadline:
-                lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            ended = self._processes[controller].poll() is not None
+            if ended or time.monotonic() > deadline:
+                said = self._log(controller).read_text(errors="replace").strip()
+                lines = said.splitlines() or ["it said nothing"]
                 raise DemoFailed(
                     f"the {controller} did not start: {lines[-1]}",
                     "its whole log is kept where you name a place with --directory",
                 )
             time.sleep(0.05)
+
+    def _log(self, controller: str) -> pathlib.Path:
+        return self._directory / f"{controller}.log"
 
     def wait_until_available(
         self, images: int, watch: Callable[[dict[str, Any]], None] = lambda status: None

@@ -20,8 +20,9 @@ from boot_resources.plane import keys, members
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 365
-BACKDATED = datetime.timedelta(minutes=5)
-"""How far a member's clock may be behind the authority's without refusing a new certificate."""
+BACKDATED = datetime.timedelta(days=2)
+"""How far a member's clock may be behind the authority's without refusing a new certificate: a
+host whose clock is off by a day, or by the wrong time zone, goes on talking to the others."""
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"

@@ -1,22 +1,26 @@
 """Small files that must be whole: keys, certificates, the member list.
 
 Always true: a file under its final name is the old one or the new one, complete and durable. A
-crash leaves at most a file ``.NAME.<random>.new`` beside it, which nothing reads. A file gets its
-final mode when it is created and before its first byte, so a key is at no moment readable by
-others.
+crash leaves at most a file ``.NAME.<random>.new`` beside it, which nothing reads, and which a
+later writing removes. A file gets its final mode when it is created and before its first byte, so
+a key is at no moment readable by others.
 """
 
 import contextlib
 import fcntl
+import glob
 import os
 import pathlib
 import secrets
+import time
 from collections.abc import Iterator
 
 from boot_resources import errors
 
 PRIVATE = 0o600
 PUBLIC = 0o644
+_LEFT_SECONDS = 3600.0
+"""Nobody takes so long to write such a file: what lies beside it was left by a crash."""
 
 
 class NotWritten(errors.BootResourcesError):
@@ -31,11 +35,14 @@ def write(path: pathlib.Path, content: bytes, *, mode: int) -> None:
     """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
+        _sweep(path)
         try:
             _create(aside, content, mode)
-            aside.replace(path)
-        finally:
+            # Not a method of the path: tests record what this module asks of `os`.
+            os.replace(aside, path)  # noqa: PTH105
+        except OSError:
             aside.unlink(missing_ok=True)
+            raise
         _sync_directory(path.parent)
     except OSError as error:
         raise NotWritten(
@@ -51,8 +58,10 @@ def make_directory(path: pathlib.Path) -> None:
         NotWritten: it cannot be made, or something else has its name.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_directory(path.parent)
+        for place in reversed((path, *path.parents)):
+            if place == path or not place.is_dir():
+                place.mkdir(mode=0o700 if place == path else 0o777, exist_ok=True)
+                _sync_directory(place.parent)
     except OSError as error:
         raise NotWritten(
             f"cannot make the directory {path}: {error.strerror}",
@@ -98,11 +107,22 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
 
 def _create(path: pathlib.Path, content: bytes, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
-    with os.fdopen(fd, "wb") as file:
+    try:
         os.fchmod(fd, mode)
-        file.write(content)
-        file.flush()
+        left = memoryview(content)
+        while left:
+            left = left[os.write(fd, left) :]
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sweep(path: pathlib.Path) -> None:
+    """Remove what crashes left beside a file. Several may write it at once; none is disturbed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
 
 
 def _sync_directory(path: pathlib.Path) -> None:

@@ -1,10 +1,17 @@
 """The cache: objects on the disk, never more than the bound, least recently used going first.
 
 Always true: ``used`` is the space (``st_blocks``) of all whole and partial objects, their facts
-and journals, the index and the directories; a new object is admitted only after there is room for
-all of it below the bound. What is being served or filled is pinned and never goes. The set of
-whole objects is what lies in ``objects/``, so it survives anything; a smaller bound at a restart
-makes room, it does not stop the start.
+and journals, the index and the directories, and of what is on its way out until it is gone; a new
+object is admitted only after there is room for all of it below the bound. What is being served or
+filled is pinned and never goes. The set of whole objects is what lies in ``objects/``, so it
+survives anything; a smaller bound at a restart makes room, it does not stop the start.
+
+**The bound in force** is ``limit``, save for two cases in which it is ``used``, as it falls:
+
+- the limit was lowered while the cache runs, and what is pinned takes more. All else has gone,
+  nothing new is admitted (it passes through), and each object goes as its last pin does, the
+  least recently used first, until the limit is kept;
+- the limit is less than the index and the directories of an empty cache. Nothing is admitted.
 
 All methods belong to the event loop's thread, except where they say otherwise.
 """
@@ -15,23 +22,17 @@ import dataclasses
 import logging
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from boot_resources.rack import recency
-from boot_resources.store import blocks, facts, identity, objects, partial, space
+from boot_resources.rack import eviction, inventory, recency
+from boot_resources.store import blocks, identity, objects, partial, space
 from boot_resources.store import disk as disks
 
 logger = logging.getLogger(__name__)
+NAMES = "names.json"
+"""The list of available images, which lies beside the objects and counts with them."""
 _ORDER_LOG = "order.log"
-
-
-@dataclasses.dataclass
-class Entry:
-    """One object that takes space: how many bytes, and whether it is whole."""
-
-    space: int
-    whole: bool
-    stamp: facts.Stamp | None = None
+_ASIDE = (f".{NAMES}.new", f".{_ORDER_LOG}.new")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Usage:
     """How full the cache is; sizes in bytes.
 
     Attributes:
-        limit: the bound.
+        limit: the bound that was set.
         used: what it takes on the disk, all included.
+        over: how much of that is above the limit; 0 but for the cases that the module names.
+        beside: how much of ``used`` is not objects: the index and the directories.
         objects: number of whole objects.
         partials: number of objects that are not whole.
         pinned: number of objects that are being served or filled.
@@ -49,6 +52,8 @@ class Usage:
 
     limit: int
     used: int
+    over: int
+    beside: int
     objects: int
     partials: int
     pinned: int
@@ -63,9 +68,14 @@ class Cache:
         self.limit = limit
         self._disk = disk or disks.Disk()
         self._tree = objects.ObjectTree(root, self._disk)
-        self._entries: dict[str, Entry] = {}
+        self._hold: identity.Hold | None = None
+        self._inventory = inventory.Inventory()
         self._pins: collections.Counter[str] = collections.Counter()
         self._admission = asyncio.Lock()
+        self._trims: set[asyncio.Task[None]] = set()
+        self._is_over = False
+        self._leaving = 0
+        self._reserved = 0
         self._evictions = 0
 
     def start(self) -> None:
@@ -78,26 +88,37 @@ class Cache:
         try:
             self._find_what_is_here()
         except OSError as error:
+            self._leave()
             raise identity.unusable(self.root, identity.CACHE, error) from error
 
     def _find_what_is_here(self) -> None:
         self._tree.prepare()
+        for name in _ASIDE:
+            # A crash left it while a file was replaced; nothing would count its space.
+            self._disk.remove(self.root / name)
         for occupied in self._tree.partials():
-            self._entries[occupied.sha256] = Entry(occupied.space, whole=False)
+            entry = inventory.Entry(occupied.space, whole=False)
+            self._inventory.put(occupied.sha256, entry)
         for occupied in self._tree.whole():
-            self._entries[occupied.sha256] = Entry(occupied.space, whole=True)
-        log = self.root / _ORDER_LOG
-        self._recency = recency.Recency(self._disk, log, self._entries)
-        victims = self._victims(0)
-        for sha256 in list(self._entries) if victims is None else victims:
+            entry = inventory.Entry(occupied.space, whole=True)
+            self._inventory.put(occupied.sha256, entry)
+        self._recency = recency.Recency(self._disk, self.root / _ORDER_LOG, self._inventory)
+        for sha256 in self._choose(0).victims:
             self._remove(sha256)
         # Only now: the log needs room, too.
         self._recency.begin()
 
     def stop(self) -> None:
         """Make the order of use durable, and let another rack have the directory."""
+        for trim in self._trims:
+            trim.cancel()
         self._recency.close()
-        self._hold.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     def sync(self) -> None:
         """Make the order of use durable, from any thread; call it every few seconds."""
@@ -105,26 +126,31 @@ class Cache:
 
     def usage(self) -> Usage:
         """Return how full the cache is."""
-        whole = sum(entry.whole for entry in self._entries.values())
+        beside = self._beside()
+        used = self._inventory.space + self._leaving + beside
         return Usage(
             limit=self.limit,
-            used=self._used(),
-            objects=whole,
-            partials=len(self._entries) - whole,
+            used=used,
+            over=max(0, used - self.limit),
+            beside=beside,
+            objects=self._inventory.whole,
+            partials=len(self._inventory) - self._inventory.whole,
             pinned=len(self._pins),
             evictions=self._evictions,
         )
 
-    def contents(self) -> list[tuple[str, Entry]]:
+    def contents(self) -> list[tuple[str, inventory.Entry]]:
         """Return what is here, the most recently used first."""
-        return [(name, self._entries[name]) for name in reversed(self._recency.oldest_first())]
+        return [(name, self._inventory[name]) for name in self._recency.newest_first()]
 
     def open(self, sha256: str) -> objects.OpenObject | None:
         """Open a whole object and pin it; ``release`` it afterwards. None where it is not here.
 
-        An object that is not any more the file that was proved is removed, and not here.
+        An object that is not any more the file that was proved is removed, and not here. That is
+        seen by its size, its time and its inode; bytes that changed under all three are for a
+        scrub to find.
         """
-        entry = self._entries.get(sha256)
+        entry = self._inventory.get(sha256)
         if entry is None or not entry.whole:
             return None
         try:
@@ -133,14 +159,15 @@ class Cache:
             logger.warning("dropped from the cache: %s", error)
             self._remove(sha256)
             return None
-        entry.stamp = opened.stamp
+        if entry.stamp is None:
+            self._inventory.put(sha256, dataclasses.replace(entry, stamp=opened.stamp))
         self.pin(sha256)
         return opened
 
     def pin(self, sha256: str) -> None:
         """Keep an object from going, and note that it is used now."""
         self._pins[sha256] += 1
-        if sha256 in self._entries:
+        if sha256 in self._inventory:
             self._recency.touch(sha256)
 
     def release(self, sha256: str) -> None:
@@ -148,6 +175,22 @@ class Cache:
         self._pins[sha256] -= 1
         if self._pins[sha256] <= 0:
             del self._pins[sha256]
+            if self._is_over:
+                trim = asyncio.get_running_loop().create_task(self.trim())
+                self._trims.add(trim)
+                trim.add_done_callback(self._trims.discard)
+
+    async def resize(self, limit: int) -> None:
+        """Set another bound, of ``limit`` bytes; what is too much and not in use goes at once."""
+        self.limit = limit
+        await self.trim()
+
+    async def trim(self) -> None:
+        """Bring the cache below its bound, as far as what is in use allows."""
+        async with self._admission:
+            choice = self._choose(0)
+            self._is_over = choice.short > 0
+            await self._evict(choice.victims)
 
     async def admit(self, sha256: str, block_map: blocks.BlockMap) -> partial.Partial | None:
         """Make room for an object and open its partial; the caller has pinned it.
@@ -159,11 +202,11 @@ class Cache:
             OSError: ``ENOSPC``: the disk is fuller than the bound foresaw.
         """
         async with self._admission:
-            there = self._entries.get(sha256, Entry(0, whole=False)).space
+            there = self._inventory.space_of(sha256)
             needed = max(0, space.on_disk(block_map.size) - there)
-            if not await self._evict_for(needed):
+            if not await self._make_room(needed):
                 return None
-            self._entries[sha256] = Entry(there + needed, whole=False)
+            self._inventory.put(sha256, inventory.Entry(there + needed, whole=False))
             self._recency.touch(sha256)
         try:
             return await asyncio.to_thread(self._tree.begin, sha256, block_map.size, block_map)
@@ -171,27 +214,81 @@ class Cache:
             self.suspend(sha256)
             raise
 
-    async def make_room(self, needed: int) -> bool:
-        """Make room for ``needed`` bytes beside the objects; False where there is none."""
+    async def reserve(self, needed: int) -> bool:
+        """Make room for ``needed`` bytes that somebody is about to write beside the objects.
+
+        Where True, they count from now on, until ``give_back``; False where there is no room.
+        """
         async with self._admission:
-            return await self._evict_for(needed)
+            if not await self._make_room(needed):
+                return False
+            self._reserved += needed
+            return True
 
-    async def _evict_for(self, needed: int) -> bool:
-        victims = self._victims(needed)
-        if victims is None:
+    def give_back(self, reserved: int) -> None:
+        """End a reservation: what was written counts by itself now."""
+        self._reserved -= reserved
+
+    def fits(self, size: int) -> bool:
+        """Return whether an object of ``size`` bytes would fit, were nothing else here."""
+        return space.on_disk(size) + self._beside() <= self.limit
+
+    async def _make_room(self, needed: int) -> bool:
+        """Evict so that ``needed`` more bytes are below the bound; nothing goes in vain."""
+        in_use = sum(self._inventory.space_of(name) for name in self._pins)
+        if in_use + needed + self._beside() > self.limit:
             return False
-        for victim in victims:
-            # At once, so that nobody opens what is about to go.
-            self._forget(victim)
-        await asyncio.to_thread(self._unlink, victims)
-        self._evictions += len(victims)
-        return True
+        return await self._evict(self._choose(needed).victims)
 
-    def _unlink(self, names: Iterable[str]) -> None:
-        """Remove objects from the disk, in a thread: a large one takes the file system a while."""
+    def _choose(self, needed: int) -> eviction.Choice:
+        oldest_first = (
+            (name, self._inventory[name].space) for name in self._recency.oldest_first()
+        )
+        excess = self._inventory.space + self._beside() + needed - self.limit
+        return eviction.choose_victims(oldest_first, self._pins, excess)
+
+    async def _evict(self, victims: Sequence[str]) -> bool:
+        """Remove these objects to make room; False where the disk did not let all of them go."""
+        stayed = await self._remove_all(victims)
+        self._evictions += len(victims) - len(stayed)
+        return not stayed
+
+    async def _remove_all(self, names: Sequence[str]) -> list[str]:
+        """Remove objects; return those that the disk kept. The caller has the admission."""
+        self._leaving = sum(self._inventory.space_of(name) for name in names)
         for name in names:
-            self._tree.remove(name)
-            self._tree.remove_partial(name)
+            # At once, so that nobody opens what is about to go.
+            self._forget(name)
+        stayed = await asyncio.to_thread(self._unlink, names)
+        self._leaving = 0
+        for name in reversed(stayed):
+            self._take_back(name)
+        return stayed
+
+    def _unlink(self, names: Iterable[str]) -> list[str]:
+        """Remove objects from the disk, in a thread: a large one takes the file system a while.
+
+        Returns:
+            Those that the disk did not remove.
+        """
+        stayed = []
+        for name in names:
+            try:
+                self._tree.remove(name)
+                self._tree.remove_partial(name)
+            except OSError as error:
+                logger.warning("object %s could not be removed: %s", name[:12], error)
+                stayed.append(name)
+        return stayed
+
+    def _take_back(self, sha256: str) -> None:
+        """Count an object again that should have gone; it is the first to be tried anew."""
+        if sha256 in self._inventory:
+            # Somebody asked for it meanwhile, and it was filled anew.
+            return
+        whole = self._tree.path(sha256).exists()
+        self._inventory.put(sha256, inventory.Entry(self._tree.space_of(sha256), whole=whole))
+        self._recency.take_back(sha256)
 
     async def publish(self, incoming: partial.Partial) -> None:
         """Prove an object that is all here, and keep it.
@@ -202,43 +299,39 @@ class Cache:
         """
         known = await asyncio.to_thread(self._tree.publish, incoming)
         taken = self._tree.space_of(incoming.sha256)
-        self._entries[incoming.sha256] = Entry(taken, whole=True, stamp=known.stamp)
+        entry = inventory.Entry(taken, whole=True, stamp=known.stamp)
+        self._inventory.put(incoming.sha256, entry)
 
     def suspend(self, sha256: str) -> None:
         """Keep what came of an object that could not be finished, for a later fill."""
         taken = self._tree.space_of(sha256)
         if taken:
-            self._entries[sha256] = Entry(taken, whole=False)
+            self._inventory.put(sha256, inventory.Entry(taken, whole=False))
         else:
             self._forget(sha256)
 
     def abandon(self, incoming: partial.Partial) -> None:
         """Drop what came of an object, because it cannot be trusted."""
-        incoming.discard()
-        self._forget(incoming.sha256)
+        try:
+            incoming.discard()
+        except OSError as error:
+            logger.warning("object %s could not be discarded: %s", incoming.sha256[:12], error)
+        # What the disk did not let go still counts.
+        self.suspend(incoming.sha256)
 
     async def drop(self, names: Iterable[str]) -> list[str]:
         """Remove objects on an operator's word; return those that went: not those in use."""
         async with self._admission:
-            chosen = [name for name in names if name in self._entries and name not in self._pins]
-            for name in chosen:
-                self._forget(name)
-            await asyncio.to_thread(self._unlink, chosen)
-            return chosen
+            chosen = [name for name in names if name in self._inventory and name not in self._pins]
+            stayed = await self._remove_all(chosen)
+            return [name for name in chosen if name not in stayed]
 
     def lose(self, sha256: str) -> None:
         """Remove an object that the disk no longer gives; whoever reads it keeps its own view."""
         self._remove(sha256)
 
-    def _victims(self, needed: int) -> list[str] | None:
-        sizes = {name: entry.space for name, entry in self._entries.items()}
-        order = self._recency.oldest_first()
-        return choose_victims(order, sizes, self._pins, self.limit - self._overhead(), needed)
-
-    def _used(self) -> int:
-        return sum(entry.space for entry in self._entries.values()) + self._overhead()
-
-    def _overhead(self) -> int:
+    def _beside(self) -> int:
+        """Return the bytes that are taken beside the objects, or are about to be."""
         # A small file counts twice, because it is written aside before it is replaced.
         fixed = self.root.stat().st_blocks * 512
         with os.scandir(self.root) as entries:
@@ -246,7 +339,7 @@ class Cache:
                 if entry.name != _ORDER_LOG and not entry.name.startswith("."):
                     space_taken = entry.stat().st_blocks * 512
                     fixed += space_taken if entry.is_dir() else 2 * space_taken
-        return fixed + self._recency.space_at_most()
+        return fixed + self._recency.space_at_most() + self._reserved
 
     def _remove(self, sha256: str) -> None:
         self._tree.remove(sha256)
@@ -254,27 +347,5 @@ class Cache:
         self._forget(sha256)
 
     def _forget(self, sha256: str) -> None:
-        self._entries.pop(sha256, None)
+        self._inventory.remove(sha256)
         self._recency.forget(sha256)
-
-
-def choose_victims(
-    oldest_first: list[str],
-    sizes: dict[str, int],
-    pinned: collections.Counter[str],
-    limit: int,
-    needed: int,
-) -> list[str] | None:
-    """Decide what goes so that ``needed`` more bytes fit below ``limit``; None where they cannot.
-
-    Nothing goes in vain: where not everything needed fits, nothing is chosen.
-    """
-    excess = sum(sizes.values()) + needed - limit
-    victims = []
-    for name in oldest_first:
-        if excess <= 0:
-            break
-        if name not in pinned:
-            victims.append(name)
-            excess -= sizes[name]
-    return victims if excess <= 0 else None

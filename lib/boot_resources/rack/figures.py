@@ -5,6 +5,8 @@ from typing import Any
 
 from prometheus_client import core
 
+from boot_resources.service import refusals
+
 
 class Figures:
     """Collects every metric of a rack."""
@@ -13,9 +15,11 @@ class Figures:
         self,
         cache_status: Callable[[], dict[str, Any]],
         responses: Callable[[], dict[int, int]],
+        refused: refusals.Refusals,
     ) -> None:
         self._cache_status = cache_status
         self._responses = responses
+        self._refused = refused
 
     def collect(self) -> Iterable[core.Metric]:
         """Yield every metric."""
@@ -49,3 +53,4 @@ class Figures:
         for code, count in self._responses().items():
             responses.add_metric([str(code)], count)
         yield responses
+        yield refusals.metric("boot_resources_http_refused", self._refused)

@@ -5,6 +5,7 @@ lies on disk as well: with every region down, even after a restart, names go on 
 keys of a table; no part of a machine's request ever becomes a file name.
 """
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -76,7 +77,7 @@ class Table:
         return None
 
 
-MakeRoom = Callable[[int], bool]
+Room = Callable[[int], contextlib.AbstractContextManager[bool]]
 Answered = Callable[[str], None]
 _EMPTY = messages.AvailableImages(cluster="", epoch=0, images=())
 
@@ -93,7 +94,7 @@ class Names:
         clients: Sequence[plane_client.RegionClient],
         path: pathlib.Path,
         board: notices.NoticeBoard,
-        make_room: MakeRoom,
+        room: Room,
         answered: Answered,
         disk: disks.Disk | None = None,
     ) -> None:
@@ -103,11 +104,12 @@ class Names:
             clients: the regions to ask.
             path: where the list is kept; it counts within the cache's bound.
             board: this rack's notices.
-            make_room: called with the bytes that the list needs there, before it is written.
+            room: holds that many bytes for the list, for the length of a block; says whether
+                they are there.
             answered: called with the address of a region that answered.
             disk: the file layer.
         """
-        self._make_room = make_room
+        self._room = room
         self._answered = answered
         self._is_kept = True
         self._clients = clients
@@ -219,10 +221,10 @@ class Names:
 
     def _keep(self, data: bytes) -> bool:
         try:
-            if not self._make_room(2 * len(data)):
-                return False
-            self._disk.publish(self._path, data)
+            with self._room(2 * len(data)) as is_there:
+                if is_there:
+                    self._disk.publish(self._path, data)
+                return is_there
         except OSError as error:
             logger.warning("the list of available images could not be written: %s", error)
             return False
-        return True

@@ -12,7 +12,6 @@ machine takes a part for the whole.
 
 import contextlib
 import logging
-import socket
 
 from aiohttp import web
 
@@ -24,8 +23,6 @@ from boot_resources.service import ranges, sending
 
 logger = logging.getLogger(__name__)
 _PREFIX = "/images/"
-_SILENCE = 60_000
-"""Milliseconds after which a machine that takes no byte is given up."""
 
 
 class MachinePort:
@@ -113,7 +110,6 @@ class MachinePort:
             except errors.BootResourcesError as error:
                 return _unavailable(error)
             response = web.StreamResponse(status=answer.status, headers=answer.headers)
-            _give_up_on_silence(request)
             try:
                 await self._send_body(sending.Outlet(request, response), answer, body)
             except sending.FileFailed as error:
@@ -135,13 +131,6 @@ class MachinePort:
             outlet.abort()
         finally:
             self.served += outlet.sent
-
-
-def _give_up_on_silence(request: web.Request) -> None:
-    if request.transport is not None:
-        connection: socket.socket | None = request.transport.get_extra_info("socket")
-        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE)
 
 
 def _plain(status: int, text: str) -> web.Response:

@@ -174,6 +174,15 @@ class Supply:
         self.ways[body.way] += 1
         return body
 
+    async def bring(self, item: messages.AvailableItem) -> None:
+        """Begin to fill an object that nobody asks for now, unless it is here.
+
+        Raises:
+            region_choice.NoRegion: no region gave its block map.
+            fills.FillFailed: its fill ended at once.
+        """
+        (await self._body(item, 0)).close()
+
     def cached(self, sha256: str) -> Body | None:
         """Return the body of an object that is whole in the cache, or None."""
         opened = self._cache.open(sha256)

@@ -5,6 +5,7 @@
 ``syncing``     the thread that runs the sync
 ``condition``   what an operator should know of the disk
 ``membership``  joining the cluster: catalog, store and declaration brought together
+``aside``       threads for what may wait for the catalog
 ``curation``    orders about images, sources and selections
 ``jobs``        orders that take long: a sync, a check
 ``commands``    all that the local socket answers

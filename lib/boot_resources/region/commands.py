@@ -15,14 +15,17 @@ from aiohttp import web
 from boot_resources import errors, notices, units
 from boot_resources.catalog import cluster, database, ledger, noticeboard, sources
 from boot_resources.plane import members
-from boot_resources.region import curation, jobs
+from boot_resources.region import adoption, aside, curation, jobs
 from boot_resources.region import offer as offers
-from boot_resources.service import control
+from boot_resources.service import control, refusals
+from boot_resources.store import scrub as scrubs
 from boot_resources.store import space, storage
 
 logger = logging.getLogger(__name__)
 _LARGEST_ORDER = 16 * units.MIB
 """Bytes; an order may carry a keyring."""
+_CATALOG_SECONDS = 3.0
+"""How long a status waits for what the catalog knows."""
 
 
 class Commands:
@@ -33,20 +36,28 @@ class Commands:
         health: Callable[[], dict[str, Any]],
         catalog: database.Catalog,
         store: storage.Storage,
+        scrub: scrubs.Scrub,
         offer: offers.Offer,
         board: notices.NoticeBoard,
         served: Mapping[members.Role, int],
+        refused: refusals.Refusals,
         long_orders: jobs.Jobs,
         curator: curation.Curation,
+        adopter: adoption.Adoption,
+        beside: aside.Aside,
     ) -> None:
         self._health = health
         self._catalog = catalog
         self._store = store
+        self._scrub = scrub
         self._offer = offer
         self._board = board
         self._served = served
+        self._refused = refused
         self._jobs = long_orders
         self._curator = curator
+        self._adopter = adopter
+        self._aside = beside
         self._started = time.monotonic()
 
     def application(self) -> web.Application:
@@ -57,6 +68,7 @@ class Commands:
         app.router.add_get("/status", self._status)
         self._jobs.add_to(app)
         self._curator.add_to(app)
+        self._adopter.add_to(app)
         return app
 
     async def _status(self, _: web.Request) -> web.Response:
@@ -75,15 +87,19 @@ class Commands:
                 "free": room.free if room else 0,
                 "reserve": self._store.reserve,
             },
+            "scrub": self._scrub.describe(),
             "served": {role.value: size for role, size in self._served.items()},
+            "refused": self._refused.describe(),
             "sync": self._jobs.describe_sync(),
             "notices": [notices.describe(each) for each in self._board.standing()],
         }
         try:
-            status |= await asyncio.to_thread(self._catalog_status)
-        except errors.BootResourcesError as error:
+            async with asyncio.timeout(_CATALOG_SECONDS):
+                status |= await self._aside.ask(self._catalog_status)
+        except (errors.BootResourcesError, TimeoutError) as error:
             # The rest of the status is of more use than a refusal.
-            status |= {"catalog": f"{error}", "source": None, "ledger": {}}
+            late = f"the catalog at {self._catalog.name} does not answer"
+            status |= {"catalog": f"{error}" or late, "source": None, "ledger": {}}
         return web.json_response(status)
 
     def _room(self) -> space.Room | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import functools
 import logging
 import threading
@@ -15,6 +16,8 @@ from boot_resources import notices
 from boot_resources.catalog import database, failures
 from boot_resources.plane import members, tls
 from boot_resources.region import (
+    adoption,
+    aside,
     commands,
     condition,
     curation,
@@ -25,7 +28,7 @@ from boot_resources.region import (
     syncing,
 )
 from boot_resources.region import offer as offers
-from boot_resources.service import control, lifecycle, monitoring, ports
+from boot_resources.service import control, doors, lifecycle, monitoring, ports, refusals
 from boot_resources.settings import region as region_settings
 from boot_resources.source import fetch, retrying
 from boot_resources.store import audit, identity, storage
@@ -59,6 +62,8 @@ class RegionController:
             settings.storage.removed_grace,
             lost=self._lost,
         )
+        self._aside = aside.Aside()
+        self.scrub = self.store.scrub(settings.storage.scrub_period)
         self.cluster = ""
         self.condition = condition.DiskCondition(self.store, self.board)
         self.offer = offers.Offer(settings.storage.path / "available.json", self.board)
@@ -90,6 +95,7 @@ class RegionController:
             report = self.store.start(self.cluster, self._stopping.is_set)
         except identity.AnotherCluster as error:
             raise membership.about_owner(error, self.catalog) from error
+        self.offer.keep_to(self.cluster)
         self.condition.found(report.findings)
 
     def _find_cluster(self) -> str:
@@ -111,7 +117,11 @@ class RegionController:
             self.store,
             self._fetcher,
             self.board,
-            engines.Rules(settings.download.parallel, settings.storage.superseded_grace),
+            engines.Rules(
+                settings.download.parallel,
+                settings.storage.superseded_grace,
+                datetime.timedelta(seconds=settings.download.stale_after),
+            ),
             functools.partial(membership.declare, settings=settings),
             lambda: self.syncing.renew_offer(),
         )
@@ -138,7 +148,8 @@ class RegionController:
 
     def _lost(self, finding: audit.Finding) -> None:
         self.condition.found([finding])
-        self.syncing.lost([finding.sha256])
+        # Not here: whoever found it serves, and the catalog may let it wait.
+        self._aside.begin(lambda: self.syncing.lost([finding.sha256]))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set.
@@ -154,6 +165,7 @@ class RegionController:
             logger.info("region %s was stopped before it served", self.settings.name)
         finally:
             relay.cancel()
+            self._aside.close()
             self._fetcher.close()
             self.catalog.close()
 
@@ -161,13 +173,17 @@ class RegionController:
         """Let the threads know when the region is to stop."""
         await stop.wait()
         self._stopping.set()
+        self.syncing.end_soon()
+        self.catalog.hurry()
 
     async def _run(self, stop: asyncio.Event) -> None:
         settings = self.settings
         plane, metrics = settings.plane, settings.metrics
         registry = prometheus_client.CollectorRegistry()
         registry.register(
-            figures.Figures(self.store, self.offer, self.syncing, self.port, self.board)
+            figures.Figures(
+                self.store, self.scrub, self.offer, self.syncing, self.port, self.board
+            )
         )
         async with contextlib.AsyncExitStack() as stack:
             control_socket = stack.enter_context(control.listen(settings.control.socket))
@@ -178,15 +194,23 @@ class RegionController:
             # Only now: while another region runs with these settings, the store is that one's.
             await asyncio.to_thread(self._take_store)
             stack.callback(self.store.stop)
-            for app, listening, options in (
-                (self.port.application(), plane_port, {"ssl_context": self._tls}),
-                (monitoring.application(registry, self.health), metrics_port, {}),
-                (self._commands().application(), control_socket, {}),
+            door = doors.opened(
+                self.port.application(),
+                plane_port,
+                self.port.refused,
+                tls=lambda: self._tls,
+                connections=plane.connections,
+            )
+            await stack.enter_async_context(door)
+            for app, listening, what in (
+                (monitoring.application(registry, self.health), metrics_port, "metrics port"),
+                (self._commands().application(), control_socket, "control socket"),
             ):
-                runner = await lifecycle.runner_for(app)
-                site = lifecycle.site_on(runner, listening, **options)
-                await stack.enter_async_context(lifecycle.serving(runner, site))
+                door = doors.opened(app, listening, refusals.Refusals(what), connections=doors.FEW)
+                await stack.enter_async_context(door)
             self.syncing.start()
+            self.scrub.start()
+            stack.push_async_callback(asyncio.to_thread, self.scrub.stop)
             watching = asyncio.create_task(self.port.watch_members())
             logger.info("region %s serves on port %d", settings.name, settings.plane.port)
             lifecycle.ready()
@@ -202,11 +226,15 @@ class RegionController:
             self.health,
             self.catalog,
             self.store,
+            self.scrub,
             self.offer,
             self.board,
             self.port.served,
+            self.port.refused,
             jobs.Jobs(self.store, self.syncing, self.board, self._stopping.is_set),
-            curation.Curation(self.catalog, self.syncing, self._fetcher),
+            curation.Curation(self.catalog, self.syncing, self._fetcher, self._aside),
+            adoption.Adoption(self.catalog, self.store, self.syncing, self._stopping.is_set),
+            self._aside,
         )
 
     def health(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Each is one transaction in a worker thread. An order that changes what is wanted has a sync follow.
 """
 
-import asyncio
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from boot_resources import units
 from boot_resources.catalog import availability, database, documents, images, names, sources
-from boot_resources.region import syncing
+from boot_resources.region import aside, syncing
 from boot_resources.source import address, fetch, reading, select
 from boot_resources.sync import refresh
 
@@ -25,11 +24,16 @@ class Curation:
     """Answers `images`, `sources` and `selections`. Its handlers belong to the event loop."""
 
     def __init__(
-        self, catalog: database.Catalog, sync: syncing.Syncing, fetcher: fetch.Fetcher
+        self,
+        catalog: database.Catalog,
+        sync: syncing.Syncing,
+        fetcher: fetch.Fetcher,
+        beside: aside.Aside,
     ) -> None:
         self._catalog = catalog
         self._sync = sync
         self._fetcher = fetcher
+        self._aside = beside
 
     def add_to(self, app: web.Application) -> None:
         """Add the handlers to the control socket's application."""
@@ -49,7 +53,7 @@ class Curation:
             with self._catalog.read() as conn:
                 return [_describe_image(image) for image in images.listing(conn)]
 
-        return web.json_response({"images": await asyncio.to_thread(work)})
+        return web.json_response({"images": await self._aside.ask(work)})
 
     async def _show_image(self, request: web.Request) -> web.Response:
         name = names.ImageName.parse(request.query["name"])
@@ -58,7 +62,7 @@ class Curation:
             with self._catalog.read() as conn:
                 return images.show(conn, name)
 
-        detail = await asyncio.to_thread(work)
+        detail = await self._aside.ask(work)
         items = [
             {
                 "filename": item.filename,
@@ -81,7 +85,7 @@ class Curation:
                 availability.refresh(conn)
             self._sync.renew_offer()
 
-        await asyncio.to_thread(work)
+        await self._aside.ask(work)
         self._sync.nudge()
         return web.json_response({"removed": str(name)})
 
@@ -98,7 +102,7 @@ class Curation:
                 ],
             }
 
-        return web.json_response(await asyncio.to_thread(work))
+        return web.json_response(await self._aside.ask(work))
 
     async def _set_source(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -112,7 +116,7 @@ class Curation:
             with self._catalog.write() as conn:
                 return sources.set_source(conn, source)
 
-        changed = await asyncio.to_thread(work)
+        changed = await self._aside.ask(work)
         self._sync.ask()
         return web.json_response({"changed": changed})
 
@@ -125,7 +129,7 @@ class Curation:
                 raise sources.NoSource("there is no boot source", _SET_ONE)
             return _check(managed.source, selections, self._fetcher)
 
-        return web.json_response(await asyncio.to_thread(work))
+        return web.json_response(await self._aside.ask(work))
 
     async def _accept_older(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -137,7 +141,7 @@ class Curation:
                     raise sources.NoSource("there is no boot source", _SET_ONE)
                 documents.lower_guard(conn, managed.id, asked["document"], asked["reason"])
 
-        await asyncio.to_thread(work)
+        await self._aside.ask(work)
         logger.warning("guard of %s lowered once: %s", asked["document"], asked["reason"])
         self._sync.ask()
         return web.json_response({"document": asked["document"], "reason": asked["reason"]})
@@ -152,7 +156,7 @@ class Curation:
                 "selections": [dataclasses.asdict(selection) for selection in found],
             }
 
-        return web.json_response(await asyncio.to_thread(work))
+        return web.json_response(await self._aside.ask(work))
 
     async def _add_selection(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -168,7 +172,7 @@ class Curation:
             with self._catalog.write() as conn:
                 return sources.add_selection(conn, selection)
 
-        changed = await asyncio.to_thread(work)
+        changed = await self._aside.ask(work)
         self._sync.ask()
         return web.json_response({"changed": changed})
 
@@ -179,7 +183,7 @@ class Curation:
             with self._catalog.write() as conn:
                 return sources.remove_selection(conn, asked["os"], asked["release"])
 
-        removed = await asyncio.to_thread(work)
+        removed = await self._aside.ask(work)
         self._sync.ask()
         return web.json_response({"removed": [dataclasses.asdict(each) for each in removed]})
 
@@ -223,7 +227,7 @@ def _check(
         "wanted_bytes": sum(wanted.values()),
         "problems": [
             {"where": each.where, "text": each.text}
-            for each in (*found.problems, *chosen.problems)
+            for each in (*found.problems, *chosen.lacking, *chosen.problems)
         ],
     }
 

@@ -7,6 +7,8 @@ from prometheus_client import core
 from boot_resources import notices
 from boot_resources.region import offer as offers
 from boot_resources.region import serving, syncing
+from boot_resources.service import refusals
+from boot_resources.store import scrub as scrubs
 from boot_resources.store import storage
 
 
@@ -16,12 +18,14 @@ class Figures:
     def __init__(
         self,
         store: storage.Storage,
+        scrub: scrubs.Scrub,
         offer: offers.Offer,
         sync: syncing.Syncing,
         port: serving.PlanePort,
         board: notices.NoticeBoard,
     ) -> None:
         self._store = store
+        self._scrub = scrub
         self._offer = offer
         self._sync = sync
         self._port = port
@@ -54,15 +58,24 @@ class Figures:
         }
         for name, (text, value) in gauges.items():
             yield core.GaugeMetricFamily(name, text, value=value)
+        yield core.GaugeMetricFamily(
+            "boot_resources_scrub_last_pass_timestamp_seconds",
+            "When the scrub had last read everything, seconds since the epoch; 0 before that.",
+            value=self._scrub.position.passed or 0,
+        )
+        scrubbed = {
+            "boot_resources_scrub_bytes": ("Bytes read by the scrub.", self._scrub.read_bytes),
+            "boot_resources_scrub_findings": ("Objects found damaged.", self._scrub.findings),
+        }
+        for name, (text, value) in scrubbed.items():
+            yield core.CounterMetricFamily(name, text, value=value)
         served = core.CounterMetricFamily(
             "boot_resources_plane_served_bytes", "Object bytes given to members.", labels=["role"]
         )
         for role, size in self._port.served.items():
             served.add_metric([role.value], size)
         yield served
-        yield core.CounterMetricFamily(
-            "boot_resources_plane_refused", "Requests refused.", value=self._port.refused
-        )
+        yield refusals.metric("boot_resources_plane_refused", self._port.refused)
         standing = core.GaugeMetricFamily(
             "boot_resources_notices", "Notices that stand.", labels=["severity"]
         )

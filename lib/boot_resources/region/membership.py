@@ -196,6 +196,6 @@ def about_owner(
     return identity.ForeignDirectory(
         f"the store {error.root} belongs to cluster {error.owner}, and the catalog "
         f"{catalog.name} is new and empty",
-        "restore that cluster's catalog, or point catalog.url to it; or begin anew and point "
-        "storage.path to an empty directory; nothing was touched",
+        "restore that cluster's catalog, or point catalog.url to it; or begin anew: point "
+        f"storage.path to an empty directory, {identity.ADOPT}; nothing was touched",
     )

@@ -52,6 +52,16 @@ class Offer:
         """Whether the newest list lies on the disk; otherwise ``replace`` writes it."""
         return self._kept is self._current
 
+    def is_of(self, cluster: str, epoch: int) -> bool:
+        """Return whether the newest list is what that cluster's catalog said at that epoch."""
+        known = self._current
+        return known is not None and (known.cluster, known.epoch) == (cluster, epoch)
+
+    def keep_to(self, cluster: str) -> None:
+        """Take up no list of another cluster, as a store that was taken over has; at a start."""
+        if self._current is not None and self._current.cluster != cluster:
+            self._current = self._kept = None
+
     def replace(self, read: Callable[[], availability.Availability]) -> None:
         """Offer what the catalog says is available. May be called by any thread.
 
@@ -62,7 +72,7 @@ class Offer:
         with self._lock:
             listed = _listed(read())
             known = self._current
-            if known is None or (known.cluster, known.epoch) != (listed.cluster, listed.epoch):
+            if known is None or not self.is_of(listed.cluster, listed.epoch):
                 self._note_a_step_back(known, listed)
                 self._current = known = listed
                 self._loop.call_soon_threadsafe(self._wake)

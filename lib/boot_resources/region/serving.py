@@ -22,7 +22,7 @@ import boot_resources
 from boot_resources import digests, notices
 from boot_resources.plane import members, messages
 from boot_resources.region import offer as offers
-from boot_resources.service import control, ranges, sending
+from boot_resources.service import control, ranges, refusals, sending
 from boot_resources.store import objects, storage
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class PlanePort:
 
     Attributes:
         served: body bytes of objects sent since the start, by the role that asked.
-        refused: requests refused since the start, because whoever asked is no member.
+        refused: who was turned away, in the handshake or because the list does not have him.
     """
 
     def __init__(
@@ -57,7 +57,10 @@ class PlanePort:
         # The certificate shown on each open connection.
         self._open: dict[asyncio.Transport, bytes] = {}
         self.served = dict.fromkeys(_ROLES, 0)
-        self.refused = 0
+        self.refused = refusals.Refusals(
+            "plane port",
+            (refusals.Reason.HANDSHAKE, refusals.Reason.MEMBER, refusals.Reason.FULL),
+        )
 
     def application(self) -> web.Application:
         """Return the application for the plane port."""
@@ -77,6 +80,7 @@ class PlanePort:
             await asyncio.sleep(_WATCH_SECONDS)
             listed = self._member_file.current()
             self._board.state(SCOPE, _about_list(self._member_file.problem))
+            self._board.state(refusals.SCOPE, self.refused.notices())
             self._open = {t: shown for t, shown in self._open.items() if not t.is_closing()}
             for transport, certificate in self._open.items():
                 try:
@@ -95,8 +99,12 @@ class PlanePort:
                 raise members.NotAMember("none", "it showed no certificate")
             member = self._member_file.current().admit(certificate, _ROLES)
         except members.NotAMember as error:
-            self.refused += 1
-            logger.warning("refused %s from %s: %s", request.path, request.remote, error)
+            self.refused.note(
+                refusals.Reason.MEMBER,
+                request.remote or "",
+                f"{error.why}; it showed the key {error.fingerprint} and asked for {request.path}",
+                error.cure,
+            )
             return web.json_response({"error": str(error), "cure": error.cure}, status=403)
         if transport is not None:
             self._open[transport] = certificate

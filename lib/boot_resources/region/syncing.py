@@ -1,25 +1,30 @@
 """The thread that runs the sync: every interval, when asked, and again soon after a failure.
 
 The catalog may be down when the region starts: then the thread keeps trying to join, and what is
-offered from disk goes on being served meanwhile. A source that cannot be read is asked again soon,
+offered from disk goes on being served meanwhile. Between passes the thread looks after the catalog
+every few seconds, so that what others made available is offered soon, and so that a database that
+goes away is spoken of before anybody needs it. A source that cannot be read is asked again soon,
 then less and less often, and at the latest after the interval.
 """
 
+import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from boot_resources import errors, notices
-from boot_resources.catalog import availability, database, failures, holdings, noticeboard
+from boot_resources.catalog import availability, cluster, database, failures, holdings, noticeboard
 from boot_resources.region import condition, membership
 from boot_resources.region import offer as offers
 from boot_resources.sync import engine as engines
+from boot_resources.sync import upstream
 
 logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 30.0
 _CATALOG_RETRY_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
 CATALOG = "database"
 """The scope of notices about reaching and using the catalog."""
 
@@ -72,6 +77,10 @@ class Syncing:
         self._region = region
         self._interval = interval
         self._stop = stop
+        # Ends the pass that is under way, for good or to make room for something else.
+        self._interrupt = threading.Event()
+        # Held by whoever brings objects: a pass, or what holds the passes up.
+        self._turn = threading.Lock()
         self._wake = threading.Condition()
         self._asked = 0
         self._running = False
@@ -87,9 +96,29 @@ class Syncing:
     def stop(self) -> None:
         """End the pass that is under way and wait for it; what came is kept."""
         self._stop.set()
+        self.end_soon()
         with self._wake:
             self._wake.notify_all()
         self._thread.join()
+
+    def end_soon(self) -> None:
+        """Let the pass that is under way end early, without waiting for that."""
+        self._interrupt.set()
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Keep passes away for the length of the block; for one caller at a time.
+
+        A pass that is under way ends early, what came is kept, and it is run again afterwards.
+        """
+        self.end_soon()
+        with self._turn:
+            if not self._stop.is_set():
+                self._interrupt.clear()
+            try:
+                yield
+            finally:
+                self.nudge()
 
     @property
     def stopped(self) -> bool:
@@ -142,12 +171,36 @@ class Syncing:
                 self._running = True
                 asked = self._asked > self.last.number
             read_source = asked or time.monotonic() >= source_due
-            pause = self._pass(read_source=read_source)
+            with self._turn:
+                pause = self._pass(read_source=read_source)
             if read_source:
                 source_due = time.monotonic() + self._until_next_reading(pause)
+            self._rest(min(time.monotonic() + pause, source_due))
             with self._wake:
-                self._wake.wait_for(self._is_due, min(pause, source_due - time.monotonic()))
                 self._nudged = False
+
+    def _rest(self, until: float) -> None:
+        """Wait until a pass is due, at ``until`` (monotonic) at the latest."""
+        while (left := until - time.monotonic()) > 0:
+            with self._wake:
+                if self._wake.wait_for(self._is_due, min(left, _LOOK_SECONDS)):
+                    return
+            if self._joined and not self._look():
+                # The next pass says what is wrong, and is repeated until nothing is.
+                return
+
+    def _look(self) -> bool:
+        """Offer what others made available; return whether the catalog could be asked."""
+        try:
+            with self._catalog.read() as conn:
+                found = cluster.identity(conn)
+            if not self._offer.is_of(found.uuid, found.epoch):
+                self.renew_offer()
+        except errors.BootResourcesError:
+            return False
+        except Exception:
+            logger.exception("the catalog could not be looked after, for no known reason")
+        return True
 
     def _until_next_reading(self, pause: float) -> float:
         """Return the seconds after which the source is to be read again."""
@@ -171,13 +224,20 @@ class Syncing:
                 self._join()
                 self._joined = True
             self.renew_offer()
-            outcome = self.engine.run(read_source=read_source, stop=self._stop)
+            outcome = self.engine.run(read_source=read_source, stop=self._interrupt)
             if outcome.failures:
                 pause = _RETRY_SECONDS
             self._board.state(membership.SCOPE, membership.state_of_catalog(self._catalog))
             self._board.state(CATALOG, [])
             self.renew_offer()
             logger.info("sync: %s", engines.format_outcome(outcome))
+        except upstream.Stopped as error:
+            if not self._stop.is_set():
+                # It was held up: it counts when it is run again, whole.
+                with self._wake:
+                    self._running = False
+                return 0.0
+            failure = str(error)
         except (failures.CatalogUnavailable, failures.CatalogBusy) as error:
             failure = self._say(error, membership.unreachable(error))
             pause = _CATALOG_RETRY_SECONDS
@@ -191,8 +251,7 @@ class Syncing:
             pause = _RETRY_SECONDS
         if not self._offer.is_kept:
             pause = min(pause, _RETRY_SECONDS)
-        self._disk.state()
-        self._mirror_notices()
+        self._say_how_it_is()
         with self._wake:
             if outcome is not None:
                 self.total = self.total.then(outcome)
@@ -201,11 +260,23 @@ class Syncing:
         return pause
 
     def _say(self, error: errors.BootResourcesError, notice: notices.Notice) -> str:
-        """Say why a pass failed, unless that is because it was stopped; return it in words."""
+        """Say why a pass failed, unless that is because it was stopped; return it in words.
+
+        The board logs what is new: a database may be away for days.
+        """
         if not self._stop.is_set():
-            logger.warning("sync: %s", error)
             self._board.state(CATALOG, [notice])
         return str(error)
+
+    def _say_how_it_is(self) -> None:
+        """Say what is so of the disk, and show all that stands to the other units."""
+        try:
+            self._disk.state()
+            if not self._stop.is_set():
+                self._mirror_notices()
+        except Exception:
+            # Nor must a defect in what is only said end the sync.
+            logger.exception("the notices could not be shown, for no known reason")
 
     def _mirror_notices(self) -> None:
         try:

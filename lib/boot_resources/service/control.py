@@ -95,6 +95,7 @@ def _refuse_if_answered(path: pathlib.Path) -> None:
 async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever goes wrong into JSON that the command prints as it is."""
     try:
+        await _check_order(request)
         return await handler(request)
     except errors.BootResourcesError as error:
         return web.json_response(refusal(error), status=409)
@@ -105,6 +106,22 @@ async def answer_refusals(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:
         logger.exception("%s failed in a way that it should not", request.path)
         return web.json_response(_defect(error), status=500)
+
+
+async def _check_order(request: web.Request) -> None:
+    """Return if the body, where there is one, is an object of JSON.
+
+    Raises:
+        web.HTTPBadRequest: it is something else, or did not come whole.
+    """
+    if not request.can_read_body:
+        return
+    try:
+        order = json.loads((await request.read()).decode())
+    except (ValueError, RecursionError, ConnectionError, web.RequestPayloadError):
+        order = None
+    if not isinstance(order, dict) or (request.charset or "utf-8").lower() != "utf-8":
+        raise web.HTTPBadRequest(reason="the order is no object of JSON in UTF-8")
 
 
 def _defect(error: Exception) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The life of a controller's process: logging, start, READY=1, until SIGTERM, a clean stop."""
+"""The life of a controller's process: start, READY=1, until SIGTERM, a clean stop."""
 
 import asyncio
 import contextlib
@@ -7,25 +7,10 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from aiohttp import web
-
 logger = logging.getLogger(__name__)
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-STOP_SECONDS = 10.0
-"""How long open transfers may go on after SIGTERM."""
-
-
-def configure_logging(level: str) -> None:
-    """Log to standard error, which systemd and Juju keep."""
-    logging.basicConfig(level=level.upper(), format=_LOG_FORMAT, force=True)
-    # Each request of each machine would be a line; the metrics count them.
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    # Libraries that tell of every step.
-    for chatty in ("urllib3", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def run(
@@ -51,29 +36,6 @@ def _allow_many_connections() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-@contextlib.asynccontextmanager
-async def serving(runner: web.AppRunner, *sites: web.BaseSite) -> AsyncIterator[None]:
-    """Serve for the length of the block; open transfers get ``STOP_SECONDS`` to end."""
-    try:
-        for site in sites:
-            await site.start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def runner_for(app: web.Application) -> web.AppRunner:
-    """Return a runner set up for long transfers: no access log, a bounded stop."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
-    return runner
-
-
-def site_on(runner: web.AppRunner, listening: socket.socket, **options: Any) -> web.SockSite:
-    """Return a site on a socket that listens already."""
-    return web.SockSite(runner, listening, **options)
 
 
 def ready() -> None:

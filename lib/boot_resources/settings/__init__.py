@@ -4,4 +4,5 @@
 ``region``      the file of a region controller
 ``rack``        the file of a rack controller
 ``files``       reading them, and one clear line for everything that is wrong
+``changes``     what another reading of a file changes
 """

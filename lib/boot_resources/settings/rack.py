@@ -15,7 +15,9 @@ class Cache(values.Table):
     path: values.Path = pathlib.Path("/var/cache/boot-resources")
     """Directory of the cache. It must be empty at first."""
     size: values.Size = pydantic.Field(default=4 * units.GIB, ge=1)
-    """The most that it takes on the disk, all included (size). A change takes effect at start."""
+    """The most that it takes on the disk, all included (size). A reload changes it live."""
+    scrub_period: values.Duration = pydantic.Field(default=7 * 86400.0, ge=1.0)
+    """In which time the scrub reads the whole cache once, to find rot (duration, at least 1s)."""
 
 
 class Http(values.Table):
@@ -25,6 +27,8 @@ class Http(values.Table):
     """Address to listen on."""
     port: values.Port = 5248
     """TCP port."""
+    connections: values.Connections = 4096
+    """The most connections that are open at once."""
 
 
 class Control(values.Table):
@@ -57,3 +61,11 @@ class RackSettings(values.Table):
         for address in value:
             addresses.split(address)
         return value
+
+    def reloaded(self, asked: "RackSettings") -> "RackSettings":
+        """Return what is in force once a rack that runs with these has read ``asked``.
+
+        All is as it was, but for what can be changed as it runs.
+        """
+        cache = self.cache.model_copy(update={"size": asked.cache.size})
+        return self.model_copy(update={"cache": cache, "log_level": asked.log_level})

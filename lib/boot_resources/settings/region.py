@@ -23,9 +23,12 @@ class Storage(values.Table):
     reserve: values.Size = units.GIB
     """Space that a sync leaves free on that file system (size)."""
     removed_grace: values.Duration = 7 * 86400.0
-    """How long objects that no image needs any more stay in ``removed/`` (duration)."""
+    """How long objects that no image needs any more stay in ``removed/``, and damaged ones in
+    ``damaged/`` (duration)."""
     superseded_grace: values.Duration = 86400.0
     """How long an older version is still served beside its available successor (duration)."""
+    scrub_period: values.Duration = pydantic.Field(default=7 * 86400.0, ge=1.0)
+    """In which time the scrub reads all objects once, to find rot (duration, at least 1s)."""
 
 
 class Catalog(values.Table):
@@ -61,7 +64,8 @@ class Source(values.Table):
     def _http_only(cls, value: str) -> str:
         # The value is not shown: it may hold a password.
         parts = urllib.parse.urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        # A port that is none raises ValueError here, and not at the first request.
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("this is not a URL of http or https")
         return value
 
@@ -100,6 +104,9 @@ class Download(values.Table):
     """How many objects are fetched at once."""
     sync_interval: values.Duration = pydantic.Field(default=3600.0, ge=1.0)
     """How often the boot source is read (duration, at least 1s)."""
+    stale_after: values.Duration = pydantic.Field(default=90 * 86400.0, ge=86400.0)
+    """How long ago a document of the boot source may have been published before a notice asks
+    whether somebody holds back newer ones (duration, at least 1d)."""
 
 
 class Selection(values.Table):
@@ -124,6 +131,8 @@ class Plane(values.Identity):
     """Address to listen on."""
     port: values.Port = 5290
     """TCP port."""
+    connections: values.Connections = 4096
+    """The most connections that are open at once."""
     address: str | None = None
     """Where other controllers reach this one, ``HOST:PORT``; unless given, this host's name."""
 

@@ -16,6 +16,7 @@ Size = Annotated[int, pydantic.BeforeValidator(units.parse_size)]
 Duration = Annotated[float, pydantic.BeforeValidator(units.parse_duration)]
 """Seconds, written as ``90s``, ``30m``, ``1h`` or ``7d``."""
 Port = Annotated[int, pydantic.Field(ge=1, le=65535)]
+Connections = Annotated[int, pydantic.Field(ge=16, le=65536)]
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 """A unit's name, as in its certificate: ``region-0``."""
 

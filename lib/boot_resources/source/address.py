@@ -1,8 +1,10 @@
 """URLs: what an operator may write, where a server may send us, and what may be shown.
 
 The operator's URL is trusted to name a host. A redirect is not: it may not change the scheme, and
-it may lead to a private, loopback or link-local address only where the operator's own host is that
-host or is itself at such an address. Otherwise a source could use us to reach what it cannot.
+it may lead to a private, loopback or link-local address only where the operator's own host is at
+an address of that kind itself: a mirror in a private network may send us to its neighbour, and not
+to this host or to the metadata service of a cloud. Otherwise a source could use us to reach what
+it cannot.
 """
 
 import dataclasses
@@ -133,14 +135,23 @@ def follow(operator_url: str, url: str, target: str, resolve: Resolve = resolve)
         what = f"it redirects to another scheme, {absolute}"
         raise failures.RedirectRefused(shown, what, cure)
     own = urllib.parse.urlsplit(operator_url).hostname or ""
-    if _is_private(host, resolve) and not _is_private(own, resolve):
-        what = f"it redirects to a private address, {absolute}"
+    uninvited = _kinds(host, resolve) - _kinds(own, resolve)
+    if uninvited:
+        what = f"it redirects to a {min(uninvited)} address, {absolute}"
         raise failures.RedirectRefused(shown, what, cure)
     return absolute
 
 
-def _is_private(host: str, resolve: Resolve) -> bool:
-    """Return whether any address of ``host`` is not one of the public Internet."""
-    return any(
-        not ipaddress.ip_address(found.partition("%")[0]).is_global for found in resolve(host)
-    )
+def _kinds(host: str, resolve: Resolve) -> set[str]:
+    """Return of which kinds the addresses of ``host`` are that are not of the public Internet."""
+    found = (ipaddress.ip_address(text.partition("%")[0]) for text in resolve(host))
+    return {_kind(address) for address in found if not address.is_global}
+
+
+def _kind(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return _kind(address.ipv4_mapped)
+    # The unspecified address leads to this host.
+    if address.is_loopback or address.is_unspecified:
+        return "loopback"
+    return "link-local" if address.is_link_local else "private"

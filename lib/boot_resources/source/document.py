@@ -9,10 +9,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from boot_resources import errors
+from boot_resources import errors, units
+from boot_resources.source import quoting
 
 MAX_DEPTH = 32
 """How deep objects and lists may nest; a real stream nests 7 deep."""
+MAX_TEXT = 16 * units.KIB
+"""Characters of a text or a key; gpg reads no longer line, and a document need not be signed."""
 
 _CURE = "what was accepted before stays in force; tell whoever publishes the source"
 
@@ -78,7 +81,7 @@ class Node:
         if not isinstance(holder, dict):
             self.refuse("is missing" if holder is None else f"is {_kind(holder)}", key)
         for name, value in holder.items():
-            place = f"{self._place(key)} / {name[:200]}"
+            place = f"{self._place(key)} / {quoting.shown(name)}"
             if not isinstance(value, dict):
                 raise DocumentRefused(self.document, f"is {_kind(value)}, not an object", place)
             yield name, Node(self.document, place, value)
@@ -96,8 +99,8 @@ def parse(document: str, payload: bytes) -> Node:
 
     Raises:
         DocumentRefused: not UTF-8, not JSON, a key given twice in one object, nested deeper than
-            ``MAX_DEPTH``, a number that is none, a NUL or a lone surrogate in a text, or anything
-            but an object at the top.
+            ``MAX_DEPTH``, a number that is none, a text longer than ``MAX_TEXT`` or with a NUL or
+            a lone surrogate in it, or anything but an object at the top.
     """
     try:
         text = payload.decode("utf-8")
@@ -124,7 +127,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {key[:200]!r} is given twice in one object")
+                raise ValueError(f"the key {quoting.shown(key)!r} is given twice in one object")
             seen.add(key)
     return found
 
@@ -151,6 +154,9 @@ def _check_depth_and_text(document: str, value: object) -> None:
 
 
 def _check_text(document: str, text: str) -> None:
+    if len(text) > MAX_TEXT:
+        why = f"the text {text[:80]!r}... has {len(text)} characters; the limit is {MAX_TEXT}"
+        raise DocumentRefused(document, why)
     if "\0" in text:
         raise DocumentRefused(document, f"the text {text[:80]!r} holds a NUL")
     try:

@@ -1,10 +1,17 @@
 """Why bytes could not be had from a source: named, few, each with the URL and a cure.
 
-A URL in a message has lost its user name and password: messages reach logs and status pages.
+A URL in a message has lost its user name and password, and a query that a redirect gave it, which
+may hold a token: messages reach logs and status pages.
 """
 
-from boot_resources import errors
+import re
 
+from boot_resources import errors
+from boot_resources.source import quoting
+
+_LONGEST = 500
+"""Characters of a URL, and of what happened, in a message."""
+_QUERY = re.compile(r"(?<=\S)\?\S+")
 _CURE = "check the source, the network and the proxy; what is there goes on being served"
 
 
@@ -21,7 +28,10 @@ class FetchError(errors.BootResourcesError):
     transient = False
 
     def __init__(self, url: str, what: str, cure: str = _CURE) -> None:
-        super().__init__(f"{url}: {what}", cure)
+        place, happened = (
+            quoting.shown(_QUERY.sub("?...", text), _LONGEST) for text in (url, what)
+        )
+        super().__init__(f"{place}: {happened}", cure)
         self.url = url
         self.what = what
         self.retry_after: float | None = None

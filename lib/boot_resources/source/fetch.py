@@ -65,6 +65,17 @@ class RangeReply:
     chunks: Iterator[bytes]
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone.
+
+    Even where it is told not to follow one, ``requests`` reads all of its body into the memory,
+    unpacks it, and prepares the request to its target, whatever that is.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
+
+
 class Fetcher:
     """Asks servers for documents and for parts of payloads.
 
@@ -104,7 +115,7 @@ class Fetcher:
         self._clock = clock
         self._resolve = resolve
         self._cancelled = cancelled
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = trust_environment
         trusted = authorities or HOST_AUTHORITIES
         if trusted.is_file():
@@ -231,9 +242,9 @@ class Fetcher:
         received = 0
         while True:
             try:
-                # read1 returns what is there; read would wait for all that was asked for, and
-                # then a trickle would never come up for a look at the clock.
-                chunk = reply.raw.read1(CHUNK, decode_content=False)
+                # What is there; to wait for all of a chunk would be to let a trickle come, and
+                # never to look at the clock.
+                chunk = patience.read1(reply.raw, CHUNK)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 self._refuse_when_cancelled(shown)
                 what = f"it broke off after {received} bytes: {_reason(error)}"

@@ -1,8 +1,8 @@
 """What a key of this source's own keyring has signed, and nothing else.
 
 ``Keyring.verify`` takes a clear-signed document and returns the text that gpg, given only this
-keyring, says was signed. The input itself is never parsed: of it we look at the frame alone, so
-that nothing can stand before, after or between.
+keyring, says was signed, in the one spelling that the signature stands for. The input itself is
+never parsed: of it we look at the frame alone, so that nothing can stand before, after or between.
 
 The rule for signatures: at least one good one by a key of the keyring that is neither expired nor
 revoked. One by a key that the keyring lacks may stand beside it, since keys are rolled so. A bad
@@ -15,7 +15,9 @@ server, and is killed where it takes longer than ``TIMEOUT``.
 import dataclasses
 import itertools
 import logging
+import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -49,6 +51,9 @@ _OPTIONS = [
 
 # python-gnupg logs every refused document as a warning of its own; ours says more.
 logging.getLogger("gnupg").setLevel(logging.ERROR)
+
+
+_SECRET = re.compile(r"proxy|pass|token|secret|credential", re.IGNORECASE)
 
 
 class KeyringError(errors.SettingsError):
@@ -111,7 +116,7 @@ class Keyring:
         _check_signatures(reply.events, self.fingerprints, name)
         if reply.returncode not in (0, _UNKNOWN_KEY_BESIDE):
             _refuse(name, f"gpg refused it with status {reply.returncode}")
-        return bytes(reply.data)
+        return _canonical(bytes(reply.data))
 
 
 _UNKNOWN_KEY_BESIDE = 2
@@ -147,6 +152,11 @@ class _BoundedGpg(gnupg.GPG):  # type: ignore[misc]
         return ["timeout", "--signal=KILL", str(TIMEOUT), *super().make_args(args, passphrase)]
 
 
+def _environment() -> dict[str, str]:
+    """Return ours without what a proxy or a database may have put there: gpg asks nobody."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+
+
 class _Gpg:
     """gpg in a private directory, for as long as the ``with`` block lasts."""
 
@@ -158,7 +168,9 @@ class _Gpg:
                 "run: apt install gpg",
             )
         self._home = tempfile.TemporaryDirectory(prefix="boot-resources-gpg-")
-        self._gpg = _BoundedGpg(gpgbinary=binary, gnupghome=self._home.name, options=_OPTIONS)
+        self._gpg = _BoundedGpg(
+            gpgbinary=binary, gnupghome=self._home.name, options=_OPTIONS, env=_environment()
+        )
         self._gpg.buffer_size = 64 * 1024
         return self
 
@@ -172,7 +184,8 @@ class _Gpg:
         if not fingerprints:
             raise KeyringError(
                 f"{origin} holds no OpenPGP public key",
-                "give the source's public keys, as a file of gpg --export, armoured or not",
+                "give the source's public keys, as a file of gpg --export, armoured or not; check "
+                "this host's clock, too: keys that it puts into the future do not count",
             )
         return fingerprints
 
@@ -187,24 +200,63 @@ def _check_frame(signed: bytes, name: str) -> None:
     """Refuse what is not one clear-signed text from its first byte to its last.
 
     Only the frame is looked at. Inside the text a line that begins with a dash is escaped, so that
-    none of these lines can stand there (RFC 9580, section 7.2).
+    none of these lines can stand there (RFC 9580, section 7.2). Nobody has vouched for these bytes
+    yet, so nothing is made of them that would take more memory than they do.
     """
-    lines = signed.strip(b" \t\r\n").split(b"\n")
-    lines = [line.rstrip(b" \t\r") for line in lines]
-    if lines[0] != _HEAD:
+    framed = b"\n" + signed.strip(b" \t\r\n")
+    if _line_at(framed, 1) != _HEAD:
         _refuse(name, "it does not begin as a clear-signed document; it is not signed")
-    if lines[-1] != _TAIL:
+    if _line_at(framed, framed.rfind(b"\n") + 1) != _TAIL:
         _refuse(name, "it does not end with its signature")
-    marks = [line for line in lines if line.startswith(b"-----")]
-    if marks != [_HEAD, _SIGNATURE, _TAIL]:
+    if list(itertools.islice(_marks(framed), 4)) != [_HEAD, _SIGNATURE, _TAIL]:
         _refuse(name, "it is not one signed text with one block of signatures")
-    headers = itertools.takewhile(bool, lines[1:])
-    if not all(header.startswith(b"Hash: ") for header in headers):
+    if not all(header.startswith(b"Hash: ") for header in _headers(framed)):
         _refuse(name, "something stands before the signed text")
-    if b"\0" in signed:
+    if b"\0" in framed:
         _refuse(name, "it holds a NUL")
-    if max(map(len, lines)) > _MAX_LINE:
+    if _has_a_line_longer_than(_MAX_LINE, framed):
         _refuse(name, f"a line is longer than {_MAX_LINE} bytes, which gpg does not read whole")
+
+
+def _line_at(text: bytes, start: int) -> bytes:
+    end = text.find(b"\n", start)
+    return text[start : len(text) if end < 0 else end].rstrip(b" \t\r")
+
+
+def _marks(framed: bytes) -> Iterator[bytes]:
+    """Yield the lines that begin as those of a frame do."""
+    place = framed.find(b"\n-----")
+    while place >= 0:
+        yield _line_at(framed, place + 1)
+        place = framed.find(b"\n-----", place + 1)
+
+
+def _headers(framed: bytes) -> Iterator[bytes]:
+    """Yield the lines between the head and the empty line before the text."""
+    place = framed.find(b"\n", 1)
+    while place >= 0 and (line := _line_at(framed, place + 1)):
+        yield line
+        place = framed.find(b"\n", place + 1)
+
+
+def _has_a_line_longer_than(limit: int, text: bytes) -> bool:
+    start = 0
+    while start + limit < len(text):
+        end = text.rfind(b"\n", start, start + limit + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
+def _canonical(text: bytes) -> bytes:
+    """Return ``text`` as it was signed: no blanks at the ends of lines, LF between them.
+
+    A signature of a text covers neither (RFC 9580, sections 5.2.1.2 and 7.2), so whoever is on
+    the way can change them. Two spellings of one signed text must not be two documents: the guard
+    would take the honest one for a forgery of the same date.
+    """
+    return b"\n".join(line.rstrip(b" \t\r") for line in text.split(b"\n"))
 
 
 def _check_signatures(events: Iterable[Event], fingerprints: Iterable[str], name: str) -> None:

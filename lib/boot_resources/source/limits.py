@@ -18,7 +18,7 @@ class Limits:
         min_rate: bytes per second that must arrive, on average over ``window`` seconds.
     """
 
-    document: int = 64 * units.MIB
+    document: int = 16 * units.MIB
     document_seconds: float = 300.0
     connect: float = 10.0
     read: float = 30.0

@@ -1,17 +1,25 @@
-"""An end to waiting for the head of an answer.
+"""An end to waiting for what is not the body of an answer.
 
 A socket's timeout is about one read. A server that sends one byte of its headers each time before
-it runs out could hold a caller for days, before there is any body whose rate could be judged. So
-every connection of a ``PatientAdapter`` gives the whole head of an answer one time limit.
+it runs out could hold a caller for days, before there is any body whose rate could be judged; so
+it could with the lines between the chunks of a body, and with the headers that may follow the last
+(RFC 9112, section 7.1). So every connection of a ``PatientAdapter`` gives the whole head of an
+answer one time limit, and ``read1`` gives it to each wait for the next bytes of such a body.
 """
 
+import contextlib
+import functools
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import urllib3
 from requests import adapters
 from urllib3 import connection, connectionpool, poolmanager
+
+_WATCH = "_boot_resources_watch"
+"""Where a reply keeps what watches its connection."""
 
 
 class _Watch:
@@ -26,8 +34,10 @@ class _Watch:
     def _break(self) -> None:
         self._over = True
         if self._sock is not None:
-            # The reader, in another thread, sees the end of the stream.
-            self._sock.shutdown(socket.SHUT_RDWR)
+            # The reader, in another thread, sees the end of the stream; the server may have ended
+            # it already.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> None:
         self._timer.start()
@@ -36,23 +46,47 @@ class _Watch:
         self._timer.cancel()
         if self._over:
             # Whatever was read until then, and however it was understood, is not an answer.
-            raise TimeoutError("the head of the answer took too long")
+            raise TimeoutError("the answer's head, or its frame, took too long")
 
 
 class _Connection(connection.HTTPConnection):
     head_seconds: float
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-        with _Watch(self.sock, self.head_seconds):
-            return super().getresponse()
+        watch = functools.partial(_Watch, self.sock, self.head_seconds)
+        with watch():
+            return _watched_by(watch, super().getresponse())
 
 
 class _TLSConnection(connection.HTTPSConnection):
     head_seconds: float
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-        with _Watch(self.sock, self.head_seconds):
-            return super().getresponse()
+        watch = functools.partial(_Watch, self.sock, self.head_seconds)
+        with watch():
+            return _watched_by(watch, super().getresponse())
+
+
+def _watched_by(watch: Callable[[], _Watch], reply: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+    """Let the reply keep what watches its connection, which is closed to others by now."""
+    setattr(reply, _WATCH, watch)
+    return reply
+
+
+def read1(reply: urllib3.HTTPResponse, size: int) -> bytes:
+    """Return what has come of a body, at most ``size`` bytes, as they are; none is its end.
+
+    Args:
+        reply: of a connection of a ``PatientAdapter``.
+        size: bytes.
+
+    Raises:
+        OSError, urllib3.exceptions.HTTPError: the connection broke, or nothing came in time.
+    """
+    if not reply.chunked:
+        return reply.read1(size, decode_content=False)
+    with getattr(reply, _WATCH)():
+        return reply.read1(size, decode_content=False)
 
 
 class PatientAdapter(adapters.HTTPAdapter):

@@ -6,6 +6,10 @@ A document is in force only when it has passed all four. One that cannot be had,
 leaves the one that was accepted before in force, and does not stop the others. Nothing is
 remembered here: what was accepted comes in with the call, what is accepted now goes out with the
 result, and whoever calls records it.
+
+The documents of a stream do not say until when they hold. Whoever holds back the newer ones is
+found out by their age alone: what is in force and was published long ago is *stale*, whether the
+source still sends it or cannot be reached.
 """
 
 import dataclasses
@@ -15,7 +19,16 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from boot_resources import errors
-from boot_resources.source import address, document, failures, fetch, guard, keyring, stream
+from boot_resources.source import (
+    address,
+    document,
+    failures,
+    fetch,
+    guard,
+    keyring,
+    quoting,
+    stream,
+)
 
 DATATYPE = "image-ids"
 MAX_DOCUMENTS = 256
@@ -109,7 +122,9 @@ class Reading:
     Attributes:
         documents: the index first, then the product documents in its order.
         products: of every document in force.
-        problems: what is left out, and documents that are too old (a freeze?).
+        problems: what is left out, and why.
+        stale: how long before now the documents in force were published, by path, of those that
+            are older than a source that is well would let them become.
         complete: whether the index and every document that it lists are in force. Otherwise
             ``products`` may lack some, and what it lacks must not be taken for withdrawn.
     """
@@ -117,6 +132,7 @@ class Reading:
     documents: tuple[DocumentReading, ...]
     products: tuple[stream.Product, ...]
     problems: tuple[stream.Problem, ...]
+    stale: Mapping[str, datetime.timedelta]
     complete: bool
 
     @property
@@ -141,7 +157,7 @@ def read(
         fetcher: how documents are fetched.
         accepted: the documents that were accepted before, by path.
         now: this host's clock, in UTC.
-        max_age: a document older than this is listed as a problem, not refused.
+        max_age: a document older than this is stale; it is not refused.
         lowered: the paths of documents for which an operator lowered the guard once.
 
     Raises:
@@ -172,6 +188,7 @@ class _Reader:
         self._lowered = lowered
         self._documents: list[DocumentReading] = []
         self._problems: list[stream.Problem] = []
+        self._ages: dict[str, datetime.timedelta] = {}
         self._sizes: dict[str, int] = {}
 
     def read(self) -> Reading:
@@ -189,7 +206,10 @@ class _Reader:
             self._sizes.update(_sizes(found))
             products.extend(found.products)
             self._problems.extend(found.problems)
-        return Reading(tuple(self._documents), tuple(products), tuple(self._problems), complete)
+        stale = {path: age for path, age in self._ages.items() if age > self._max_age}
+        return Reading(
+            tuple(self._documents), tuple(products), tuple(self._problems), stale, complete
+        )
 
     def _listed(self, index: stream.Index) -> list[tuple[str, stream.IndexEntry]]:
         """Return the product documents of the index with the paths under which they are had."""
@@ -198,11 +218,13 @@ class _Reader:
             path = self._path(entry)
             if entry.datatype != DATATYPE or entry.format != stream.PRODUCTS_FORMAT:
                 kind = f"{entry.datatype or 'nothing'} as {entry.format or 'no format'}"
-                self._problem(entry.content_id, f"it holds {kind}, which is not for us")
+                text = f"it holds {quoting.shown(kind)}, which is not for us"
+                self._problem(entry.content_id, text)
             elif path is None:
                 self._problem(entry.content_id, f"its path {entry.path} does not end in .json")
             elif path in listed:
-                text = f"its path {path} is that of {listed[path].content_id} too"
+                other = quoting.shown(listed[path].content_id)
+                text = f"its path {path} is that of {other} too"
                 self._problem(entry.content_id, text)
             else:
                 listed[path] = entry
@@ -265,7 +287,9 @@ class _Reader:
         )
         same = last is not None and last.sha256 == accepted.sha256
         outcome = Outcome.UNCHANGED if same else Outcome.NEW
-        self._note(path, outcome, accepted=None if accepted == last else accepted)
+        # A guard that was lowered is raised by whatever comes next, news or not.
+        known_already = accepted == last and not lowered
+        self._note(path, outcome, accepted=None if known_already else accepted)
         return parsed
 
     def _last(
@@ -284,12 +308,14 @@ class _Reader:
         except document.DocumentRefused as error:
             self._problems.append(stream.Problem(path, f"what was accepted before: {error}"))
             return None
+        self._ages[path] = self._now - last.updated
         return parsed
 
     def _products_check(self, entry: stream.IndexEntry) -> Callable[[str, stream.Products], None]:
         def check(path: str, products: stream.Products) -> None:
             if products.content_id != entry.content_id:
-                why = f"is {products.content_id!r}; the index says {entry.content_id!r}"
+                is_now, should_be = map(quoting.shown, (products.content_id, entry.content_id))
+                why = f"is {is_now!r}; the index says {should_be!r}"
                 raise document.DocumentRefused(path, why, "content_id")
             for sha256, size in _sizes(products).items():
                 if self._sizes.get(sha256, size) != size:
@@ -310,13 +336,12 @@ class _Reader:
         in_force = accepted or self._accepted.get(path)
         updated = updated or (in_force.updated if in_force else None)
         age = None if updated is None else self._now - updated
-        if age is not None and age > self._max_age:
-            text = f"it was published {age.days} days ago: is the source frozen?"
-            self._problems.append(stream.Problem(path, text))
+        if age is not None:
+            self._ages[path] = age
         self._documents.append(DocumentReading(path, outcome, accepted, error, age))
 
     def _problem(self, content_id: str, text: str) -> None:
-        place = f"{self._location.index}, index / {content_id[:200]}"
+        place = f"{self._location.index}, index / {quoting.shown(content_id)}"
         self._problems.append(stream.Problem(place, text))
 
 

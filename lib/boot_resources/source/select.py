@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 
-from boot_resources.source import stream
+from boot_resources.source import quoting, stream
 
 ANY = "*"
 BOOTLOADER_TYPES = frozenset({"pxe", "uefi", "open-firmware"})
@@ -62,9 +62,16 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the selections want, in the order of the source, and what stands in the way."""
+    """What the selections want, in the order of the source, and what stands in the way.
+
+    Attributes:
+        wanted: what can be had.
+        lacking: what is wanted and cannot be had as the source gives it.
+        problems: what is left out for another reason.
+    """
 
     wanted: tuple[Wanted, ...]
+    lacking: tuple[stream.Problem, ...]
     problems: tuple[stream.Problem, ...]
 
 
@@ -75,28 +82,30 @@ def choose(products: Iterable[stream.Product], selections: Iterable[Selection]) 
     """
     selections = tuple(selections)
     wanted: list[Wanted] = []
+    lacking: list[stream.Problem] = []
     problems: list[stream.Problem] = []
     seen: dict[tuple[str, ...], str] = {}
     for product in products:
+        key = quoting.shown(product.key)
         if product.bootloader_type:
             if product.bootloader_type not in BOOTLOADER_TYPES:
                 text = f"bootloaders of type {product.bootloader_type!r} are not served"
-                problems.append(stream.Problem(product.key, text))
+                problems.append(stream.Problem(key, text))
                 continue
         elif not any(selection.matches(product) for selection in selections):
             continue
         if product.names in seen:
             text = f"has the same names as {seen[product.names]}, which came first; it is left out"
-            problems.append(stream.Problem(product.key, text))
+            problems.append(stream.Problem(key, text))
             continue
-        seen[product.names] = product.key
+        seen[product.names] = key
         newest = max(product.versions, key=lambda version: natural_order(version.name))
         if newest.refused:
             text = f"its newest version, {newest.name}, cannot be had: {newest.refused}"
-            problems.append(stream.Problem(product.key, text))
+            lacking.append(stream.Problem(key, text))
         else:
             wanted.append(_want(product, newest))
-    return Choice(tuple(wanted), tuple(problems))
+    return Choice(tuple(wanted), tuple(lacking), tuple(problems))
 
 
 def natural_order(version: str) -> tuple[tuple[str, int], ...]:

@@ -14,7 +14,7 @@ import datetime
 import re
 from collections.abc import Mapping
 
-from boot_resources.source import checks, document
+from boot_resources.source import checks, document, quoting
 
 INDEX_FORMAT = "index:1.0"
 PRODUCTS_FORMAT = "products:1.0"
@@ -100,7 +100,8 @@ class Item:
 class Version:
     """The files of a product that belong together.
 
-    ``refused`` says why the version cannot be used (then it has no items), or is empty.
+    ``refused`` says where in the source, and why, the version cannot be used (then it has no
+    items), or is empty.
     """
 
     name: str
@@ -226,14 +227,15 @@ class _ProductsParser:
         for key, place in node.children("items"):
             tags = {**inherited, **_own_tags(place)}
             if any(tags.get(tag) != inherited.get(tag) for tag in _NAME_TAGS):
-                incomplete.append(f"its item {key} has names of its own")
+                incomplete.append(f"its item {quoting.shown(key)} has names of its own")
                 continue
             item, missing = self._item(key, place, tags)
             ftype = tags.get("ftype", "")
             if ftype not in KNOWN_FTYPES:
-                self._problem(place, f"the file type {ftype!r} is not known; the item is left out")
+                kind = quoting.shown(str(ftype))
+                self._problem(place, f"the file type {kind!r} is not known; the item is left out")
             elif item is None:
-                incomplete.append(f"its item {key} gives no {missing}")
+                incomplete.append(f"its item {quoting.shown(key)} gives no {missing}")
             else:
                 items.append(item)
         items = _without_root_image(items)
@@ -241,9 +243,10 @@ class _ProductsParser:
         if not items and not incomplete:
             incomplete.append("it has no item of a known type")
         if incomplete:
-            refused = f"the version is refused as incomplete: {'; '.join(incomplete)}"
+            more = f", and {len(incomplete) - 1} more" if len(incomplete) > 1 else ""
+            refused = f"the version is refused as incomplete: {incomplete[0]}{more}"
             self._problem(node, refused)
-            return Version(name, (), refused)
+            return Version(name, (), f"{node.document}, {node.where}: {refused}")
         return Version(name, tuple(items))
 
     def _item(

@@ -7,6 +7,11 @@
 ``space``     is there room, before the first byte
 ``identity``  whose store this is
 ``audit``     is what lies here still what was proved
+``scrub``     the same, block by block, slowly and for ever
+``takeover``  a store that another cluster, or nobody, owned becomes this cluster's
+``intake``    objects out of a directory of somebody else
+``maas``      what an image-storage of MAAS looks like
+``regular``   no link is followed, nothing but a file is opened
 ``storage``   a region's image-storage, made of the above
 
 The region's storage and the rack's cache both stand on ``objects`` and ``partial``; they differ in

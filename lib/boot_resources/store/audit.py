@@ -23,7 +23,7 @@ from boot_resources.store import facts, objects
 _CHUNK = 4 * units.MIB
 NOT_THERE = "its file is not there"
 """What there is to say of an object that is gone."""
-_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Failures that say something of this process or host, and nothing of the object."""
 
 Advance = Callable[[int], None]
@@ -108,7 +108,7 @@ def _look(tree: objects.ObjectTree, sha256: str, cancelled: Cancelled) -> Findin
     try:
         try:
             known = tree.facts_of(sha256)
-            if known.stamp == facts.Stamp.of(tree.path(sha256).stat()):
+            if known.stamp == facts.Stamp.of(tree.path(sha256).lstat()):
                 return Finding(sha256, Verdict.SOUND, proof=known.proof)
         except (objects.ObjectMissing, facts.BadFacts):
             pass
@@ -119,7 +119,7 @@ def _look(tree: objects.ObjectTree, sha256: str, cancelled: Cancelled) -> Findin
     except FileNotFoundError:
         return Finding(sha256, Verdict.GONE)
     except OSError as error:
-        return _unreadable(sha256, error)
+        return unreadable(sha256, error)
 
 
 def _go_on(cancelled: Cancelled) -> None:
@@ -127,8 +127,13 @@ def _go_on(cancelled: Cancelled) -> None:
         raise Ended
 
 
-def _unreadable(sha256: str, error: OSError) -> Finding:
-    if error.errno in _OUR_OWN:
+def unreadable(sha256: str, error: OSError) -> Finding:
+    """Return the finding on an object that the disk does not give.
+
+    Raises:
+        OSError: the failure says nothing of the object, but of this process or host.
+    """
+    if error.errno in OUR_OWN:
         raise error
     return Finding(sha256, Verdict.UNREADABLE, str(error))
 
@@ -193,7 +198,7 @@ def check(
             advance(finding.proof.size)
         return finding
     except OSError as error:
-        return _unreadable(sha256, error)
+        return unreadable(sha256, error)
 
 
 def _report(tree: objects.ObjectTree, found: Iterable[Finding], take_out: TakeOut) -> Report:

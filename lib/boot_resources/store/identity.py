@@ -14,12 +14,17 @@ import fcntl
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 
 from boot_resources import errors, units
 from boot_resources.store import disk as disks
+from boot_resources.store import maas
 
 FORMAT = 1
 _HARMLESS = frozenset({"lost+found"})
+
+
+ADOPT = "or make it this cluster's with `boot-resources store adopt`"
 
 
 class ForeignDirectory(errors.BootResourcesError):
@@ -38,7 +43,7 @@ class AnotherCluster(ForeignDirectory):
         super().__init__(
             f"the store {root} belongs to cluster {owner}, the catalog to {cluster}",
             "point catalog.url to that cluster's catalog, or storage.path to an empty "
-            "directory; nothing was touched",
+            f"directory; {ADOPT}; nothing was touched",
         )
         self.root = root
         self.owner = owner
@@ -76,6 +81,36 @@ def store_of(cluster: str) -> Mark:
 CACHE = Mark("cache", "", "cache.path")
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What the mark of a store says.
+
+    Attributes:
+        owner: the cluster; None where it names none.
+        problem: why not, in words; empty where it does.
+    """
+
+    owner: str | None
+    problem: str = ""
+
+
+def look_at_store(root: pathlib.Path) -> Found:
+    """Return whose store ``root`` says it is.
+
+    Raises:
+        ForeignDirectory: it has a format that this version does not read.
+    """
+    path = root / "store.json"
+    try:
+        owner, form = _parse(path)
+    except FileNotFoundError:
+        return Found(None, "its store.json is missing")
+    except (OSError, ValueError, KeyError, TypeError):
+        return Found(None, "its store.json cannot be read")
+    _check_format(path, form, "store")
+    return Found(owner)
+
+
 def recorded_owner(root: pathlib.Path) -> str | None:
     """Return the cluster whose store ``root`` says it is; None where it says nothing."""
     try:
@@ -104,10 +139,12 @@ def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> Hold:
     """
     path = root / mark.file
     try:
-        missing = [place for place in (root, *root.parents) if not place.is_dir()]
-        for place in reversed(missing):
-            disk.make_directory(place)
-        if not path.exists():
+        if path.exists():
+            disk.confirm(root)
+        else:
+            _keep_out_of_maas(root, mark)
+            for place in reversed((root, *root.parents)):
+                disk.make_directory(place)
             _refuse_content(root, mark)
             _write(root, mark, disk)
         with contextlib.ExitStack() as opened:
@@ -129,8 +166,30 @@ def _refuse_content(root: pathlib.Path, mark: Mark) -> None:
         raise ForeignDirectory(
             f"{root} has content and no {mark.file}: boot-resources did not make it as a "
             f"{mark.kind} (found: {listed})",
-            f"set {mark.option} to an empty directory; nothing here was touched",
+            _cure_of_content(root, mark),
         )
+
+
+def _keep_out_of_maas(root: pathlib.Path, mark: Mark) -> None:
+    owner = next(filter(maas.is_storage, root.parents), None)
+    if owner is not None:
+        raise ForeignDirectory(
+            f"{root} lies within {owner}, which looks like an image-storage of MAAS: MAAS removes "
+            "what it does not know there",
+            f"set {mark.option} to a directory outside of it; nothing was touched",
+        )
+
+
+def _cure_of_content(root: pathlib.Path, mark: Mark) -> str:
+    if mark.kind == "store" and (root / "objects").is_dir():
+        return f"restore its {mark.file} from a backup, {ADOPT}; nothing here was touched"
+    if mark.kind == "store" and maas.is_storage(root):
+        return (
+            "it looks like an image-storage of MAAS: set storage.path to an empty directory, and "
+            f"take over the images with `boot-resources store adopt {root}`; nothing here was "
+            "touched"
+        )
+    return f"set {mark.option} to an empty directory; nothing here was touched"
 
 
 def _open(path: pathlib.Path) -> int:
@@ -158,12 +217,49 @@ def _lock(fd: int, path: pathlib.Path, mark: Mark) -> None:
         )
 
 
+def _place(root: pathlib.Path, error: OSError) -> str:
+    """Return what an error is about, where it is within the directory; else the directory."""
+    named = error.filename
+    return named if isinstance(named, str) and str(root) in named else str(root)
+
+
 def unusable(root: pathlib.Path, mark: Mark, error: OSError) -> ForeignDirectory:
     """Return the refusal of a directory that the operating system does not let us use."""
     return ForeignDirectory(
-        f"{root} cannot be used as a {mark.kind}: {error.strerror}",
+        f"{_place(root, error)} cannot be used as a {mark.kind}: {error.strerror}",
         f"check {mark.option}, its owner, its mount and its free space",
     )
+
+
+def claim(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
+    """Give a directory this mark, whatever it had before; that is kept as ``<kind>.json.before``.
+
+    The caller has proved anew all that is in it, or there is nothing.
+
+    Raises:
+        OSError: the disk refused; the old mark stands.
+    """
+    path = root / mark.file
+    with contextlib.suppress(FileNotFoundError):
+        disk.publish(path.with_name(f"{path.name}.before"), path.read_bytes())
+    _write(root, mark, disk)
+
+
+@contextlib.contextmanager
+def alone(root: pathlib.Path, mark: Mark) -> Iterator[None]:
+    """Keep controllers away from a directory for the length of the block, whatever its mark says.
+
+    Where it has none, no controller starts on it anyway.
+
+    Raises:
+        InUse: a controller has it.
+    """
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(FileNotFoundError):
+            fd = _open(root / mark.file)
+            opened.callback(os.close, fd)
+            _lock(fd, root / mark.file, mark)
+        yield
 
 
 def _write(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
@@ -172,19 +268,29 @@ def _write(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> None:
     disk.publish(root / mark.file, json.dumps(body, indent=2).encode() + b"\n")
 
 
+def _parse(path: pathlib.Path) -> tuple[str, int]:
+    """Return owner and format of a mark."""
+    body = json.loads(path.read_text())
+    return str(body["owner"]), int(body["format"])
+
+
 def _check(path: pathlib.Path, mark: Mark) -> None:
     try:
-        body = json.loads(path.read_text())
-        owner, form = str(body["owner"]), int(body["format"])
+        owner, form = _parse(path)
     except (ValueError, KeyError, TypeError) as error:
+        other = ADOPT if mark.kind == "store" else "or empty the directory: all of it comes again"
         raise ForeignDirectory(
             f"{path} cannot be read: {error}",
-            "restore it from a backup; nothing was touched",
+            f"restore it from a backup, {other}; nothing was touched",
         ) from error
-    if form != FORMAT:
-        raise ForeignDirectory(
-            f"the {mark.kind} {path.parent} has format {form}; this version reads {FORMAT}",
-            "install the version of boot-resources that wrote it",
-        )
+    _check_format(path, form, mark.kind)
     if owner != mark.owner:
         raise AnotherCluster(path.parent, owner, mark.owner)
+
+
+def _check_format(path: pathlib.Path, form: int, kind: str) -> None:
+    if form != FORMAT:
+        raise ForeignDirectory(
+            f"the {kind} {path.parent} has format {form}; this version reads {FORMAT}",
+            "install the version of boot-resources that wrote it",
+        )

@@ -71,7 +71,7 @@ class Journal:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self._fd)
+        self._disk.release(self._fd)
 
 
 def read_header(path: pathlib.Path) -> Header | None:

@@ -4,7 +4,7 @@ Always true: a block counts only after its bytes are in the file and, where a bl
 after they matched it. The sha256 over all bytes, in order, is kept up as blocks arrive (those that
 came ahead are read back, normally from the page cache); only when it equals the object's name is
 the object *proved*. A crash leaves the file and its journal; ``open`` rehashes what the journal
-claims and goes on from there.
+claims, writes it once more and goes on from there.
 
 Several threads may write blocks at once (the same block only where a block map makes sure that
 they write the same bytes); everything else is for the one owner of the object.
@@ -81,25 +81,32 @@ class Partial:
         self._hashed = 0
         with contextlib.ExitStack() as opened:
             self.fd = disk.create(paths.data, header.size)
-            opened.callback(os.close, self.fd)
+            opened.callback(disk.release, self.fd)
             self._journal = journal.Journal(disk, paths.journal, header)
             opened.callback(self._journal.close)
             self._take_up(self._journal.claims)
             self._descriptors = opened.pop_all()
 
     def _take_up(self, claims: dict[int, bytes]) -> None:
+        """Count the blocks that the journal claims and the file has.
+
+        They are written once more: where an fsync failed before, and the bytes could not be
+        discarded, they lie in memory as if they were on the disk, and no later fsync would write
+        them.
+        """
         for index, digest in sorted(claims.items()):
             if index >= len(self._digests):
                 continue
             try:
                 data = self.read(index)
+                found = hashlib.sha256(data).digest()
+                if found == digest and (self._map is None or found == self._map.expects(index)):
+                    self._disk.write(self.fd, data, blocks.block_start(index))
+                    self._digests[index] = digest
+                    self._held += 1
             except OSError:
-                # The disk cannot read it back: it is not here, and comes again.
+                # The disk cannot read or take it: it is not here, and comes again.
                 continue
-            found = hashlib.sha256(data).digest()
-            if found == digest and (self._map is None or found == self._map.expects(index)):
-                self._digests[index] = digest
-                self._held += 1
 
     def __contains__(self, index: int) -> bool:
         """Return whether block ``index`` is here, checked."""

@@ -1,8 +1,10 @@
 """A region's image-storage: the objects that the catalog wants, and nothing that it cannot prove.
 
 What the catalog no longer wants is not deleted at once: it moves to ``removed/`` and goes after a
-grace time, so that a mistake of the catalog can be undone. Files that this cluster did not put
-into its own directories (``lost+found``, an operator's own) stay.
+grace time, so that a mistake of the catalog can be undone. What turned out damaged stays in
+``damaged/`` for the same time, to be looked at. Both go sooner, the oldest first, where a sync
+needs the space. Files that this cluster did not put into its own directories (``lost+found``, an
+operator's own) stay.
 
 Always true: an object that turns out not to be what was proved is held no longer, and whoever was
 named at construction hears of it. All methods but ``held`` wait for the disk: an event loop calls
@@ -11,7 +13,6 @@ them in a thread.
 
 import dataclasses
 import logging
-import math
 import pathlib
 import threading
 import time
@@ -19,8 +20,18 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from boot_resources import digests
-from boot_resources.store import audit, blocks, facts, identity, objects, partial, space
+from boot_resources.store import (
+    audit,
+    blocks,
+    facts,
+    identity,
+    objects,
+    partial,
+    regular,
+    space,
+)
 from boot_resources.store import disk as disks
+from boot_resources.store import scrub as scrubs
 
 logger = logging.getLogger(__name__)
 Lost = Callable[[audit.Finding], None]
@@ -73,7 +84,7 @@ class Storage:
         self._hold = identity.establish(self.root, mark, self._disk)
         try:
             self._tree.prepare()
-            self._disk.make_directory(self._removed)
+            objects.prepare_directory(self._disk, self._removed)
             report = audit.audit(self._tree, cancelled)
         except OSError as error:
             self.stop()
@@ -111,19 +122,36 @@ class Storage:
         gone = tuple(finding for finding in unseen if finding is not None)
         return dataclasses.replace(report, findings=report.findings + gone)
 
-    def recheck(self, sha256: str) -> audit.Finding | None:
-        """Hash one object that could not be read; where it is not sound it is held no longer.
+    def scrub(self, period: float) -> scrubs.Scrub:
+        """Return the scrub of what is held; one whole pass takes about ``period`` seconds."""
+
+        def suspect(sha256: str, _: str) -> bool:
+            return self.recheck(sha256, lambda: scrub.stopping) is not None
+
+        scrub = scrubs.Scrub(
+            self._tree,
+            lambda: {sha256: proof.size for sha256, proof in self.held().items()},
+            suspect,
+            period,
+        )
+        return scrub
+
+    def recheck(
+        self, sha256: str, cancelled: audit.Cancelled = lambda: False
+    ) -> audit.Finding | None:
+        """Hash one object that seems not to be sound; where it is not, it is held no longer.
 
         Returns:
             what is wrong with it; None where nothing is, or it is not held.
 
         Raises:
+            audit.Ended: ``cancelled`` said so.
             OSError: this process or host could not look, for want of descriptors or memory.
         """
         proof = self._proof_in_force(sha256)
         if proof is None:
             return None
-        finding = audit.check(self._tree, sha256, lambda _: None)
+        finding = audit.check(self._tree, sha256, lambda _: None, cancelled)
         return None if finding.proof is not None else self._lose(proof, finding)
 
     def give_up(self, sha256: str, reason: str) -> None:
@@ -209,19 +237,23 @@ class Storage:
     def room_for(self, wanted: dict[str, int]) -> space.Room:
         """Return the room that the missing ones of ``wanted`` (sha256 to bytes) need and have.
 
-        Where it lacks, objects that the cluster removed go before their grace time is over.
+        Where it lacks, what is kept for a grace time goes before that is over: what is damaged,
+        then what the cluster removed, each the oldest first, and no more than is needed.
         """
         reserved = {occupied.sha256: occupied.space for occupied in self._tree.partials()}
         held = self.held()
+        missing = {sha256: size for sha256, size in wanted.items() if sha256 not in held}
         needed = sum(
             max(0, space.on_disk(size) - reserved.get(sha256, 0))
-            for sha256, size in wanted.items()
-            if sha256 not in held
+            for sha256, size in missing.items()
         )
-        room = space.room(self.root, needed, self.reserve)
-        if room.lacking:
-            self._empty_removed(math.inf)
-            room = space.room(self.root, needed, self.reserve)
+        new = len(missing.keys() - reserved.keys())
+        room = space.room(self.root, needed, self.reserve, new)
+        for path in self._kept_for_a_while() if not room.is_enough else ():
+            self._disk.remove(path)
+            room = space.room(self.root, needed, self.reserve, new)
+            if room.is_enough:
+                break
         return room
 
     def restore(self, sha256: str) -> facts.Proof | None:
@@ -230,7 +262,7 @@ class Storage:
         Its bytes prove it anew.
         """
         removed = self._removed / sha256
-        if not removed.exists():
+        if regular.look(removed) is None:
             return None
         self._disk.rename(removed, self._tree.path(sha256))
         try:
@@ -259,25 +291,40 @@ class Storage:
         return proof
 
     def tidy(self, wanted: AbstractSet[str]) -> list[str]:
-        """Move what is not ``wanted`` to ``removed/``; delete what has been there past its grace.
+        """Move what is not ``wanted`` to ``removed/``; delete what was kept past its grace.
 
         Returns:
             the objects that are no longer held.
         """
         dropped = [sha256 for sha256 in self.held() if sha256 not in wanted]
-        for sha256 in dropped:
-            with self._lock:
+        with self._lock:
+            for sha256 in dropped:
                 self._held.pop(sha256, None)
+        # Also what an earlier call dropped and the disk did not let it move.
+        there = {occupied.sha256 for occupied in self._tree.whole()}
+        for sha256 in sorted((there - wanted) | set(dropped)):
             # The grace counts from now; the file's own time is of no further use.
             self._tree.move_out(sha256, self._removed / sha256)
         for occupied in list(self._tree.partials()):
             if occupied.sha256 not in wanted:
                 self._tree.remove_partial(occupied.sha256)
-        self._empty_removed(time.time() - self._grace)
+        past = time.time() - self._grace
+        for path, since in self._kept_for_a_while().items():
+            if since < past:
+                self._disk.remove(path)
         return dropped
 
-    def _empty_removed(self, before: float) -> None:
-        """Delete what was removed before that moment, in seconds since the epoch."""
-        for path in list(self._removed.iterdir()):
-            if digests.is_sha256(path.name) and path.stat().st_mtime < before:
-                self._disk.remove(path)
+    def _kept_for_a_while(self) -> dict[pathlib.Path, float]:
+        """Return what may go where space is needed, in that order, and since when it is there.
+
+        These are files that this cluster put there; a stranger's thing has no object's name, or is
+        no file.
+        """
+        kept = []
+        for directory in (self._tree.damaged, self._removed):
+            for path in directory.iterdir():
+                found = regular.look(path)
+                if found is not None and digests.is_sha256(path.name):
+                    # Seconds since the epoch: the time was set when it came here.
+                    kept.append((directory == self._removed, found.st_mtime, path))
+        return {path: since for _, since, path in sorted(kept)}

@@ -6,6 +6,7 @@ room for all that is missing. What cannot be had is said in a notice, and the re
 """
 
 import dataclasses
+import datetime
 import errno
 import logging
 import threading
@@ -15,7 +16,7 @@ from concurrent import futures
 
 from boot_resources import errors, notices, units
 from boot_resources.catalog import availability, database, holdings, sources
-from boot_resources.source import address, fetch
+from boot_resources.source import address, fetch, reading
 from boot_resources.store import facts, space, storage
 from boot_resources.sync import metering, progress, refresh, upstream, wording
 
@@ -77,10 +78,12 @@ class Rules:
     Attributes:
         parallel: objects that are fetched at once.
         superseded_grace: seconds for which an older version stays beside its successor.
+        stale_after: what of the source was published longer ago raises a notice.
     """
 
     parallel: int
     superseded_grace: float
+    stale_after: datetime.timedelta = reading.DEFAULT_MAX_AGE
 
 
 class Engine:
@@ -152,7 +155,13 @@ class Engine:
     def _read_source(self) -> bool:
         """Let the catalog follow the source; return whether it should be read again soon."""
         try:
-            refreshed = refresh.refresh(self._catalog, self._fetcher, self._region, self._declare)
+            refreshed = refresh.refresh(
+                self._catalog,
+                self._fetcher,
+                self._region,
+                self._declare,
+                self._rules.stale_after,
+            )
         except (errors.SettingsError, sources.NoSource) as error:
             self._board.state(SOURCE, [wording.of_error("settings", error)])
             return False

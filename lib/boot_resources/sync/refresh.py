@@ -6,7 +6,9 @@ documents stay in force.
 """
 
 import dataclasses
-from collections.abc import Callable
+import datetime
+import logging
+from collections.abc import Callable, Collection, Mapping
 
 import sqlalchemy as sa
 
@@ -24,6 +26,7 @@ from boot_resources.catalog import (
 )
 from boot_resources.source import address, fetch, guard, keyring, reading, select, stream
 
+logger = logging.getLogger(__name__)
 LEADER = "leader"
 LEASE_SECONDS = 30.0
 
@@ -36,13 +39,17 @@ class Refreshed:
         reading: what became of each document; None where there is no source.
         problems: what of the source is not used, and why.
         plan: what changed in the catalog; None where nothing could be judged.
+        lacking: what is selected and cannot be had as the source gives it.
         idle: selections that match nothing of what the source offers.
+        lowered: documents whose guard an operator lowered, and no document has come since; why.
     """
 
     reading: reading.Reading | None
     problems: tuple[stream.Problem, ...]
     plan: planning.Plan | None
+    lacking: tuple[stream.Problem, ...] = ()
     idle: tuple[select.Selection, ...] = ()
+    lowered: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def brought_news(self) -> bool:
@@ -64,9 +71,20 @@ Declare = Callable[[sa.Connection], None]
 
 
 def refresh(
-    catalog: database.Catalog, fetcher: fetch.Fetcher, region: str, declare: Declare
+    catalog: database.Catalog,
+    fetcher: fetch.Fetcher,
+    region: str,
+    declare: Declare,
+    max_age: datetime.timedelta = reading.DEFAULT_MAX_AGE,
 ) -> Refreshed | None:
     """Read the source and make the catalog follow it; None where another region leads.
+
+    Args:
+        catalog: what exists.
+        fetcher: how the source is reached.
+        region: who reads it.
+        declare: called first, in the same transaction that asks what the source is.
+        max_age: a document that was published longer ago is stale.
 
     Raises:
         errors.BootResourcesError: the catalog is not to be had, or the source's settings are bad.
@@ -79,9 +97,14 @@ def refresh(
         if managed is None:
             return Refreshed(None, (), None)
         accepted = _accepted(conn, managed)
-        lowered = frozenset(documents.lowered(conn, managed.id))
+        lowered = documents.lowered(conn, managed.id)
     found = reading.read(
-        boot_source(managed.source), fetcher, accepted, units.utc_now(), lowered=lowered
+        boot_source(managed.source),
+        fetcher,
+        accepted,
+        units.utc_now(),
+        max_age=max_age,
+        lowered=frozenset(lowered),
     )
     with catalog.write() as conn:
         # Reading may have taken longer than the lease.
@@ -90,9 +113,7 @@ def refresh(
         if sources.get_source(conn) != managed:
             # Somebody set another source meanwhile; what the old one said must not guard it.
             return None
-        for document in found.documents:
-            if document.accepted is not None:
-                documents.record(conn, managed.id, _remembered(document.path, document.accepted))
+        _record(conn, managed.id, found.documents, accepted, lowered)
         return _follow(conn, managed.id, found)
 
 
@@ -118,6 +139,27 @@ def _accepted(conn: sa.Connection, managed: sources.ManagedSource) -> dict[str, 
         )
         for path, document in documents.accepted(conn, managed.id).items()
     }
+
+
+def _record(
+    conn: sa.Connection,
+    source_id: int,
+    read: Collection[reading.DocumentReading],
+    before: Mapping[str, guard.Accepted],
+    lowered: Mapping[str, str],
+) -> None:
+    for document in read:
+        if document.accepted is None:
+            continue
+        documents.record(conn, source_id, _remembered(document.path, document.accepted))
+        if document.path in lowered:
+            logger.warning(
+                "%s of %s is accepted in place of that of %s, and its guard is raised again: %s",
+                document.path,
+                document.accepted.updated,
+                before[document.path].updated,
+                lowered[document.path],
+            )
 
 
 def _remembered(path: str, accepted: guard.Accepted) -> documents.Document:
@@ -155,7 +197,14 @@ def _follow(conn: sa.Connection, source_id: int, found: reading.Reading) -> Refr
     plan = wanting.want(conn, source_id, map(_image, choice.wanted), offered, selected)
     availability.refresh(conn)
     idle = tuple(each for each in selections if not any(map(each.matches, found.products)))
-    return Refreshed(found, problems, plan, idle if found.complete else ())
+    return Refreshed(
+        found,
+        problems,
+        plan,
+        lacking=choice.lacking,
+        idle=idle if found.complete else (),
+        lowered=documents.lowered(conn, source_id),
+    )
 
 
 def _product_name(product: stream.Product) -> names.ProductName:

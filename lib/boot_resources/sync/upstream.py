@@ -49,6 +49,8 @@ def fetch_object(
         UpstreamWrong: the bytes are not those that were signed; nothing of them is kept.
         Mixed: the same, where some of them came in an earlier call: the source may have mended
             them since.
+        source_failures.TooLarge: the source sends on after the object's end: it is another file,
+            and nothing of it is kept.
         source_failures.FetchError: the source cannot be reached or refuses; what came is kept.
         Stopped: ``stop`` was set.
         OSError: the disk refused.
@@ -71,6 +73,9 @@ def fetch_object(
             "tell whoever runs the source; it is fetched again when its documents change, "
             "or with `boot-resources sync`",
         ) from error
+    except source_failures.TooLarge:
+        incoming.discard()
+        raise
     except OSError:
         # What a failing disk took cannot be trusted (see store.disk).
         incoming.discard()

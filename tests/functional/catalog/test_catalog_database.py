@@ -156,16 +156,22 @@ def test_several_processes_open_one_new_sqlite_file(sqlite_url: str) -> None:
 def test_a_file_that_is_no_database_is_named_with_a_cure(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     path.write_text("these are not the bytes of a database" * 40)
-    with pytest.raises(failures.CatalogUnavailable, match=str(path)) as caught:
-        database.open_catalog(f"sqlite:///{path}")
+    catalog = database.open_catalog(f"sqlite:///{path}")
+    with pytest.raises(failures.CatalogUnavailable, match=str(path)) as caught, catalog.read():
+        pass
     assert "not a SQLite database" in caught.value.cure
 
 
 def test_a_file_that_cannot_be_made_is_named_with_a_cure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
+    catalog = database.open_catalog(f"sqlite:///{tmp_path}/file/catalog.sqlite")
     with pytest.raises(failures.CatalogUnavailable, match="cannot be opened") as caught:
-        database.open_catalog(f"sqlite:///{tmp_path}/file/catalog.sqlite")
+        with catalog.read():
+            pass
     assert "readable and writable" in caught.value.cure
+    (tmp_path / "file").unlink()
+    assert migrations.migrate(catalog)
+    catalog.close()
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:

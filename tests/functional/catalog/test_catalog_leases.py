@@ -90,6 +90,26 @@ def test_of_many_who_ask_at_once_one_takes_over(catalog: database.Catalog) -> No
     assert [lease.epoch for lease in winners] == [2]
 
 
+def test_a_lease_from_before_the_clock_stepped_back_holds_nobody_up(
+    catalog: database.Catalog,
+) -> None:
+    with catalog.write() as conn:
+        leases.acquire(conn, "leader", "region-0", 60)
+        conn.execute(sa.update(schema.leases).values(expires=clock.now(86400)))
+        taken = leases.acquire(conn, "leader", "region-1", 60)
+        assert taken is not None
+        assert (taken.holder, taken.epoch) == ("region-1", 2)
+
+
+def test_a_clock_that_is_set_back_a_little_takes_no_lease_away(
+    catalog: database.Catalog,
+) -> None:
+    with catalog.write() as conn:
+        leases.acquire(conn, "leader", "region-0", 60)
+        conn.execute(sa.update(schema.leases).values(expires=clock.now(61)))
+        assert leases.acquire(conn, "leader", "region-1", 60) is None
+
+
 def race(catalog: database.Catalog) -> list[leases.Lease]:
     def ask(number: int) -> leases.Lease | None:
         with catalog.write() as conn:

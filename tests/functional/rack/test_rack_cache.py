@@ -8,7 +8,7 @@ import pytest
 from boot_resources import errors, units
 from boot_resources.rack import passthrough
 from boot_resources.service import local
-from boot_resources.store import blocks, identity
+from boot_resources.store import identity
 from support import cloud as clouds
 
 MIB = units.MIB
@@ -329,7 +329,11 @@ def test_the_mark_of_a_cache_says_what_it_is(cloud: clouds.Cloud) -> None:
 
 def test_space_counts_the_object_its_facts_and_all_else(cloud: clouds.Cloud) -> None:
     rack = cloud.rack(cloud.region(*IMAGES))
-    empty = rack.cache()["used"]
     boot(rack, IMAGES[0])
-    taken = rack.cache()["used"] - empty
-    assert taken >= blocks.block_count(2 * MIB) * blocks.BLOCK_SIZE
+    found = rack.cache()
+    (entry,) = found["contents"]
+    cache, name = cloud.cache_of(rack), clouds.name_of(squashfs(IMAGES[0]))
+    places = (cache / "objects" / name, cache / "facts" / name)
+    assert entry["space"] == sum(place.stat().st_blocks * 512 for place in places)
+    assert entry["space"] > 2 * MIB
+    assert found["used"] == entry["space"] + found["beside"]

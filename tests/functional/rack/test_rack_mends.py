@@ -195,9 +195,9 @@ def test_what_is_about_to_go_is_not_opened(
         opened: list[object] = []
         unlink = caches.Cache._unlink
 
-        def look_meanwhile(self: caches.Cache, names: list[str]) -> None:
+        def look_meanwhile(self: caches.Cache, names: list[str]) -> list[str]:
             opened.append(self.open(clouds.name_of(first)))
-            unlink(self, names)
+            return unlink(self, names)
 
         monkeypatch.setattr(caches.Cache, "_unlink", look_meanwhile)
         await _keep(cache, clouds.noise(2 * MIB, 2))

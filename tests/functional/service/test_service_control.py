@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from boot_resources import errors
-from boot_resources.service import control, lifecycle, local
+from boot_resources.service import control, doors, local, refusals
 
 
 class NoSuchImage(errors.BootResourcesError):
@@ -58,8 +58,7 @@ class Controller:
         app.router.add_post("/nothing", self._nothing)
         app.router.add_post("/defect", self._defect)
         app.router.add_post("/defect-half-way", self._defect_half_way)
-        runner = await lifecycle.runner_for(app)
-        async with lifecycle.serving(runner, lifecycle.site_on(runner, self._listening)):
+        async with doors.opened(app, self._listening, refusals.Refusals("control socket")):
             await self._stop.wait()
 
     async def _status(self, request: web.Request) -> web.StreamResponse:

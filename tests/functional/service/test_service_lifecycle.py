@@ -15,22 +15,21 @@ PROGRAM = """
 import asyncio, sys
 from aiohttp import web
 import prometheus_client
-from boot_resources.service import lifecycle, monitoring, ports
+from boot_resources.service import doors, lifecycle, logs, monitoring, ports, refusals
 
 async def main(stop):
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("boots", "Machines booted.", registry=registry).inc(3)
     app = monitoring.application(registry, lambda: {"serving": True})
-    runner = await lifecycle.runner_for(app)
     listening = ports.listen("127.0.0.1", 0, "metrics.port")
     print(listening.getsockname()[1], flush=True)
-    async with lifecycle.serving(runner, lifecycle.site_on(runner, listening)):
+    async with doors.opened(app, listening, refusals.Refusals("metrics port")):
         lifecycle.ready()
         await stop.wait()
         lifecycle.stopping()
     print("stopped cleanly", flush=True)
 
-lifecycle.configure_logging("info")
+logs.configure("info")
 lifecycle.run(main)
 """
 

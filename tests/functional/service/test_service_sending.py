@@ -16,7 +16,7 @@ from aiohttp import web
 
 from boot_resources import units
 from boot_resources.plane import tls
-from boot_resources.service import lifecycle, ports, sending
+from boot_resources.service import doors, ports, refusals, sending
 from support import plane_region, stores
 
 CONTENT = stores.noise(3 * units.MIB + 11)
@@ -68,9 +68,9 @@ class Server:
     async def _serve(self) -> None:
         app = web.Application()
         app.router.add_get("/", self._answer)
-        runner = await lifecycle.runner_for(app)
-        site = lifecycle.site_on(runner, self._listening, ssl_context=self._context)
-        async with lifecycle.serving(runner, site):
+        context = self._context
+        tls = None if context is None else lambda: context
+        async with doors.opened(app, self._listening, refusals.Refusals("port"), tls=tls):
             await self._stop.wait()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

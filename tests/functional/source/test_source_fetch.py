@@ -364,7 +364,7 @@ def test_a_redirect_to_a_private_address_is_refused_before_it_is_asked(
         with fetch.Fetcher(
             policy=NO_WAIT, resolve=lambda host: public.get(host, frozenset({"127.0.0.1"}))
         ) as fetcher:
-            with pytest.raises(failures.RedirectRefused, match="private address"):
+            with pytest.raises(failures.RedirectRefused, match="loopback address"):
                 fetcher.get_document(served.url + "a")
         assert private.requests == ()
 

@@ -428,7 +428,8 @@ def test_whichever_call_of_the_disk_fails_only_what_is_proved_is_held_and_the_ne
         with syncing.Region(sqlite_catalog, root, parallel=1, disk=refusing) as region:
             refusing.fail_at(nth)
             region.sync()
-            if refusing.failed:
+            # A file that could only not be closed was dealt with by then.
+            if refusing.failed and refusing.call != "close":
                 (notice,) = region.notices(engines.SYNC)
                 assert "refused a write: Input/output error" in notice.text
             for sha256 in region.store.held():

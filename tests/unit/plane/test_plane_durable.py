@@ -70,3 +70,29 @@ def test_a_missing_directory_cannot_be_locked(tmp_path: pathlib.Path) -> None:
     with pytest.raises(durable.NotWritten, match="cannot open the directory"):
         with durable.locked(tmp_path / "none"):
             pass
+
+
+def test_what_crashes_left_goes_after_an_hour_and_no_other_writer_is_disturbed(
+    tmp_path: pathlib.Path,
+) -> None:
+    left, others, stranger = (
+        tmp_path / name for name in (".key.0a.new", ".key.0b.new", ".other.0c.new")
+    )
+    for path in (left, others, stranger):
+        path.write_text("a part of a key")
+    for path in (left, stranger):
+        os.utime(path, (0, 0))
+    durable.write(tmp_path / "key", b"secret", mode=durable.PRIVATE)
+    assert {path.name for path in tmp_path.iterdir()} == {"key", others.name, stranger.name}
+
+
+def test_every_directory_that_is_made_has_a_durable_name(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(str(pathlib.Path(f"/proc/self/fd/{fd}").readlink()))
+    )
+    durable.make_directory(tmp_path / "a" / "b" / "c")
+    assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+    assert (tmp_path / "a" / "b" / "c").stat().st_mode & 0o777 == 0o700

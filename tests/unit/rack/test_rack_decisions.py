@@ -1,13 +1,13 @@
 """What the rack decides, as functions of plain values: what goes, whom to ask, what names mean."""
 
-import collections
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boot_resources.plane import messages
-from boot_resources.rack import cache, names, regions
+from boot_resources.rack import eviction, names, regions
 from support import cloud
 
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=2), unique=True, max_size=12)
@@ -21,21 +21,33 @@ def caches(draw: st.DrawFn) -> tuple[list[str], dict[str, int], list[str]]:
     return order, sizes, pinned
 
 
-@given(caches(), st.integers(0, 300), st.integers(0, 100))
+@given(caches(), st.integers(-50, 300))
 def test_victims_make_just_enough_room_and_the_oldest_go_first(
-    found: tuple[list[str], dict[str, int], list[str]], limit: int, needed: int
+    found: tuple[list[str], dict[str, int], list[str]], excess: int
 ) -> None:
     order, sizes, pinned = found
-    victims = cache.choose_victims(order, sizes, collections.Counter(pinned), limit, needed)
+    choice = eviction.choose_victims(((name, sizes[name]) for name in order), pinned, excess)
     free = [name for name in order if name not in pinned]
-    if victims is None:
-        assert sum(sizes[name] for name in pinned) + needed > limit
-        return
-    assert victims == free[: len(victims)]
-    left = sum(sizes.values()) - sum(sizes[name] for name in victims)
-    assert left + needed <= limit
-    if victims:
-        assert left + sizes[victims[-1]] + needed > limit
+    assert list(choice.victims) == free[: len(choice.victims)]
+    freed = sum(sizes[name] for name in choice.victims)
+    assert choice.short == max(0, excess - freed)
+    if choice.short:
+        assert list(choice.victims) == free
+    if choice.victims:
+        assert freed - sizes[choice.victims[-1]] < excess
+
+
+def test_the_walk_ends_where_enough_was_found() -> None:
+    walked = []
+
+    def oldest_first() -> Iterator[tuple[str, int]]:
+        for number in range(100_000):
+            walked.append(number)
+            yield str(number), 10
+
+    choice = eviction.choose_victims(oldest_first(), {"0"}, 15)
+    assert choice == eviction.Choice(("1", "2"), 0)
+    assert len(walked) <= 4
 
 
 @given(

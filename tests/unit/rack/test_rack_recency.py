@@ -48,7 +48,7 @@ def test_the_order_is_that_of_the_last_uses_whatever_happens(
         else:
             # As after SIGKILL: nothing is closed in order.
             tested = begin(path, model)
-        assert tested.oldest_first() == model
+        assert list(tested.oldest_first()) == model
     tested.close()
 
 
@@ -68,14 +68,14 @@ def test_what_the_log_does_not_name_counts_as_the_least_recently_used(tmp_path: 
     tested = begin(path, [])
     tested.touch(OBJECTS[0])
     tested.close()
-    assert begin(path, OBJECTS[:3]).oldest_first() == [*sorted(OBJECTS[1:3]), OBJECTS[0]]
+    assert list(begin(path, OBJECTS[:3]).oldest_first()) == [*sorted(OBJECTS[1:3]), OBJECTS[0]]
 
 
 @pytest.mark.parametrize("torn", [1, 31, 33])
 def test_a_torn_log_is_read_as_far_as_it_is_whole(tmp_path: Path, torn: int) -> None:
     path = tmp_path / "order.log"
     path.write_bytes(bytes.fromhex(OBJECTS[1] + OBJECTS[0]) + bytes(torn))
-    assert begin(path, OBJECTS[:2]).oldest_first() == [OBJECTS[1], OBJECTS[0]]
+    assert list(begin(path, OBJECTS[:2]).oldest_first()) == [OBJECTS[1], OBJECTS[0]]
 
 
 class _Full(disks.Disk):
@@ -95,13 +95,13 @@ def test_a_full_disk_costs_the_log_and_not_the_order(tmp_path: Path) -> None:
     disk.full = True
     for name in (*OBJECTS, *OBJECTS[:3]):
         tested.touch(name)
-    assert tested.oldest_first() == [*OBJECTS[3:], *OBJECTS[:3]]
+    assert list(tested.oldest_first()) == [*OBJECTS[3:], *OBJECTS[:3]]
     disk.full = False
     for _ in range(20):
         for name in OBJECTS:
             tested.touch(name)
     tested.close()
-    assert begin(path, OBJECTS).oldest_first() == OBJECTS
+    assert list(begin(path, OBJECTS).oldest_first()) == OBJECTS
 
 
 @pytest.mark.usefixtures("small_log")
@@ -119,3 +119,36 @@ def test_a_log_that_cannot_be_rewritten_never_writes_into_another_file(tmp_path:
         file.close()
     tested.close()
     assert other.read_bytes() == b""
+
+
+class _NoSync(disks.Disk):
+    """A disk on which, for a while, nothing can be made durable."""
+
+    failing = False
+
+    def sync(self, fd: int) -> None:
+        if self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync(fd)
+
+
+def test_after_a_failed_fsync_the_log_is_not_said_to_be_durable_until_it_is_written_anew(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "order.log"
+    disk = _NoSync()
+    tested = recency.Recency(disk, path, [])
+    tested.begin()
+    tested.touch(OBJECTS[0])
+    before = path.stat().st_ino
+    disk.failing = True
+    with pytest.raises(OSError, match="Input/output error"):
+        tested.sync()
+    disk.failing = False
+    with pytest.raises(OSError, match="waits to be written anew"):
+        tested.sync()
+    tested.touch(OBJECTS[0])
+    tested.sync()
+    assert path.stat().st_ino != before
+    tested.close()
+    assert list(begin(path, OBJECTS[:1]).oldest_first()) == OBJECTS[:1]

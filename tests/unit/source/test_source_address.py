@@ -127,26 +127,37 @@ def test_a_redirect_to_another_scheme_is_refused(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target",
+    ("target", "kind"),
     [
-        "https://intranet/x",
-        "https://metadata/latest",
-        "https://127.0.0.1/",
-        "https://127.1/",
-        "https://2130706433/",
-        "https://[::1]/",
-        "https://[fe80::1]/",
-        "https://sneaky.example.org/",
-        "https://0.0.0.0/",
+        ("https://intranet/x", "private"),
+        ("https://metadata/latest", "link-local"),
+        ("https://127.0.0.1/", "loopback"),
+        ("https://127.1/", "loopback"),
+        ("https://2130706433/", "loopback"),
+        ("https://[::1]/", "loopback"),
+        ("https://[fe80::1]/", "link-local"),
+        ("https://sneaky.example.org/", "loopback"),
+        ("https://0.0.0.0/", "loopback"),
     ],
 )
-def test_a_redirect_from_a_public_host_to_a_private_address_is_refused(target: str) -> None:
-    with pytest.raises(failures.RedirectRefused, match="private address"):
+def test_a_redirect_from_a_public_host_to_a_private_address_is_refused(
+    target: str, kind: str
+) -> None:
+    with pytest.raises(failures.RedirectRefused, match=f"to a {kind} address"):
         follow(target)
 
 
-def test_an_operator_who_names_a_private_host_may_be_sent_to_another() -> None:
-    assert follow("http://127.0.0.1:81/x", operator="http://intranet/") == "http://127.0.0.1:81/x"
+def test_an_operator_who_names_a_private_host_may_be_sent_to_its_neighbour() -> None:
+    assert follow("http://10.0.0.8/x", operator="http://intranet/") == "http://10.0.0.8/x"
+    assert follow("http://localhost/x", operator="http://127.0.0.1/") == "http://localhost/x"
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1/x", "http://metadata/latest"])
+def test_a_private_host_cannot_send_us_to_ourselves_or_to_the_metadata_service(
+    target: str,
+) -> None:
+    with pytest.raises(failures.RedirectRefused, match="address"):
+        follow(target, operator="http://intranet/")
 
 
 def test_the_operator_s_own_host_is_followed_wherever_it_is() -> None:

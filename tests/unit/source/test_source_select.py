@@ -106,7 +106,8 @@ def test_versions_are_ordered_as_people_do(older: str, newer: str) -> None:
 def test_a_newest_version_that_was_refused_yields_nothing_and_is_listed() -> None:
     choice = select.choose([product("1", "2", refused="2")], [ALL])
     assert choice.wanted == ()
-    assert "its newest version, 2, cannot be had: because" in choice.problems[0].text
+    assert "its newest version, 2, cannot be had: because" in choice.lacking[0].text
+    assert choice.problems == ()
 
 
 def test_an_older_version_that_was_refused_does_not_matter() -> None:

@@ -147,6 +147,9 @@ def test_an_object_without_bytes_is_legal() -> None:
         "",
         "a/",
         ".hidden",
+        "a\u0301/b",
+        "\u202eb/a",
+        "\U0001f600" * 257 + "/b",
         5,
     ],
 )
@@ -266,7 +269,8 @@ def test_an_item_that_is_incomplete_refuses_its_whole_version(tag: str) -> None:
     (version,) = only(found).versions
     assert version.items == ()
     assert f"squashfs gives no {tag}" in version.refused
-    assert [problem.text for problem in found.problems] == [version.refused]
+    (problem,) = found.problems
+    assert version.refused == f"{problem.where}: {problem.text}"
 
 
 def test_an_item_with_names_of_its_own_refuses_its_version() -> None:

@@ -52,7 +52,6 @@ def test_bytes_are_durable_before_facts_and_facts_before_the_name(tmp_path: path
     stores.fill(incoming, CONTENT)
     recorder.calls.clear()
     tree.publish(incoming)
-    incoming.close()
     data = tmp_path / "partial" / f"{NAME}.data"
     aside = tmp_path / "facts" / f".{NAME}.new"
     assert recorder.calls == [
@@ -61,6 +60,7 @@ def test_bytes_are_durable_before_facts_and_facts_before_the_name(tmp_path: path
         ("truncate", aside),
         ("write", aside),
         ("sync", aside),
+        ("close", aside),
         ("rename", tmp_path / "facts" / NAME),
         ("sync directory", tmp_path / "facts"),
         ("rename", tmp_path / "objects" / NAME),
@@ -68,6 +68,7 @@ def test_bytes_are_durable_before_facts_and_facts_before_the_name(tmp_path: path
         ("sync directory", tmp_path / "partial"),
         ("remove", tmp_path / "partial" / f"{NAME}.journal"),
     ]
+    incoming.close()
 
 
 def test_the_directories_are_durable_before_anything_lies_in_them(tmp_path: pathlib.Path) -> None:
@@ -306,9 +307,13 @@ def test_whichever_call_of_a_publish_fails_nothing_half_done_stays(
         refusing = disks.Refusing(nth, number)
         tree = objects.ObjectTree(clean.root, refusing)
         opened = None
+        published = False
         try:
             opened = tree.begin(NAME, len(CONTENT))
+            # A block that could not be taken up comes again.
+            stores.fill(opened, CONTENT)
             tree.publish(opened)
+            published = True
             opened.close()
         except OSError:
             if opened is not None:
@@ -316,7 +321,7 @@ def test_whichever_call_of_a_publish_fails_nothing_half_done_stays(
         if not refusing.failed:
             break
         left = {name for name in files(clean) if not name.startswith("partial/")}
-        assert left == set(), f"after call {nth}"
+        assert published or left == set(), f"after call {nth}"
         stores.put(clean, CONTENT)
         assert stores.read(clean, NAME) == CONTENT
         nth += 1

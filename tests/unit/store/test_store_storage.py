@@ -400,3 +400,50 @@ def test_a_verify_that_is_ended_says_so_and_lets_go_of_nothing_that_is_sound(
         telling.verify(lambda _: None, lambda: True)
     assert telling.held() == {NAME: PROOF}
     assert told == []
+
+
+def damaged(store: storage.Storage) -> list[str]:
+    return sorted(path.name for path in (store.root / "damaged").iterdir())
+
+
+def test_what_is_damaged_is_kept_for_its_grace_from_when_it_was_found(
+    store: storage.Storage,
+) -> None:
+    stores.put(store, CONTENT)
+    path = store.root / "objects" / NAME
+    stores.damage(path)
+    age(path, 10_000)
+    store.verify(lambda _: None)
+    store.tidy(set())
+    assert damaged(store) == [NAME]
+    age(store.root / "damaged" / NAME, 3599)
+    store.tidy(set())
+    assert damaged(store) == [NAME]
+    age(store.root / "damaged" / NAME, 3601)
+    store.tidy(set())
+    assert damaged(store) == []
+
+
+def test_where_space_is_needed_the_damaged_go_first_and_no_more_than_is_needed(
+    store: storage.Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [
+        store.root / "damaged" / ("a" * 64),
+        store.root / "damaged" / ("b" * 64),
+        store.root / "removed" / ("c" * 64),
+        store.root / "removed" / ("d" * 64),
+    ]
+    for number, path in enumerate(kept):
+        path.write_bytes(b"x")
+        age(path, 1000 - 10 * number)
+
+    def room(path: pathlib.Path, needed: int, reserve: int, _: int) -> space.Room:
+        """Say that each of them takes one byte of the disk, and that it has four."""
+        return space.Room(path, needed, 4 - sum(each.exists() for each in kept), reserve)
+
+    monkeypatch.setattr(space, "room", room)
+    monkeypatch.setattr(space, "on_disk", lambda size: size)
+    for needed in range(1, 5):
+        assert not store.room_for({NAME: needed}).lacking
+        assert [path for path in kept if path.exists()] == kept[needed:]
+    assert store.room_for({NAME: 5}).lacking == 1

@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 PREFLIGHT = Path(__file__).parents[3] / "tools/preflight.sh"
-EVERYTHING = ("apt-get", "cpio", "gpg", "gpg-agent", "mksquashfs", "openssl", "postgres")
+EVERYTHING = (
+    "apt-get",
+    "cpio",
+    "faketime",
+    "gpg",
+    "gpg-agent",
+    "mksquashfs",
+    "openssl",
+    "postgres",
+)
 
 Preflight = Callable[..., subprocess.CompletedProcess[str]]
 

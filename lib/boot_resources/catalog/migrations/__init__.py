@@ -10,6 +10,7 @@ The first migration founds the cluster: it gives it its identity.
 """
 
 import threading
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from boot_resources.catalog import database, failures, schema
 
 LOCK_SECONDS = 300
 """How long to wait for another region that migrates a PostgreSQL catalog."""
+_LOOK_SECONDS = 0.2
 
 # Alembic keeps the running migration in module globals: one at a time in a process.
 _one_at_a_time = threading.Lock()
@@ -54,10 +56,21 @@ def wait_for_turn(conn: sa.Connection) -> None:
     """Let nobody else migrate before this transaction ends.
 
     A SQLite transaction that writes is alone already.
+
+    Raises:
+        CatalogBusy: somebody did for too long.
     """
-    if conn.dialect.name == "postgresql":
-        conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    if conn.dialect.name != "postgresql":
+        return
+    deadline = time.monotonic() + LOCK_SECONDS
+    # Not one long question: a server that says nothing for long is taken for dead.
+    while not conn.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})").scalar():
+        if time.monotonic() > deadline:
+            raise failures.CatalogBusy(
+                f"another region has been migrating the catalog for more than {LOCK_SECONDS} s",
+                "wait until it is done, or see the log of the region that does it",
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def newest_revision() -> str:

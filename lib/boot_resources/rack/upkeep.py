@@ -1,0 +1,74 @@
+"""What a rack does for itself every few seconds: keep its promises, and say what is wrong.
+
+Always true: whatever fails here is logged and tried again at the next turn; serving goes on.
+"""
+
+import asyncio
+import logging
+import os
+
+from boot_resources import notices
+from boot_resources.rack import cache as caches
+from boot_resources.rack import condition
+from boot_resources.rack import names as name_tables
+from boot_resources.rack import scrub as scrubs
+from boot_resources.rack import supply as supplies
+from boot_resources.service import refusals
+
+logger = logging.getLogger(__name__)
+_SECONDS = 5.0
+
+
+class Upkeep:
+    """Belongs to the event loop."""
+
+    def __init__(
+        self,
+        cache: caches.Cache,
+        supply: supplies.Supply,
+        names: name_tables.Names,
+        scrub: scrubs.CacheScrub,
+        refused: refusals.Refusals,
+        board: notices.NoticeBoard,
+    ) -> None:
+        self._cache = cache
+        self._supply = supply
+        self._names = names
+        self._scrub = scrub
+        self._refused = refused
+        self._board = board
+
+    async def run(self) -> None:
+        """Keep house until this is cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self._cache.sync)
+            except OSError as error:
+                logger.warning("the order of use could not be made durable: %s", error)
+            try:
+                # What was written beside the objects may have grown.
+                await self._cache.trim()
+                self.state()
+            except OSError as error:
+                logger.warning("the cache could not be looked after: %s", error)
+            await asyncio.sleep(_SECONDS)
+
+    def state(self) -> None:
+        """Say what is so now.
+
+        Raises:
+            OSError: the cache's directory cannot be looked at.
+        """
+        usage = self._cache.usage()
+        disk = os.statvfs(self._cache.root)
+        listed = self._names.table.objects
+        passed = [size for name, size in self._supply.passed.items() if name in listed]
+        too_large = [size for size in passed if not self._cache.fits(size)]
+        found = [
+            *condition.of_the_bound(usage),
+            *condition.of_the_disk(usage, str(self._cache.root), disk.f_bavail * disk.f_frsize),
+            *condition.of_what_passed(too_large, len(passed) - len(too_large), usage.limit),
+        ]
+        self._board.state(condition.SCOPE, found)
+        self._scrub.state()
+        self._board.state(refusals.SCOPE, self._refused.notices())
