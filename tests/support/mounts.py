@@ -1,6 +1,7 @@
 """Small file systems in memory, which only root can mount."""
 
 import contextlib
+import errno
 import itertools
 import os
 import pathlib
@@ -36,11 +37,18 @@ def remount(place: pathlib.Path, option: str) -> None:
 
 def ballast(place: pathlib.Path, left: int = 0) -> pathlib.Path:
     """Fill a file system as another program does, so that ``left`` bytes are free, in pages."""
-    free = os.statvfs(place)
     path = place / "ballast"
     with path.open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, free.f_bavail * free.f_frsize - left)
-    return path
+        while True:
+            free = os.statvfs(place)
+            try:
+                os.posix_fallocate(stream.fileno(), 0, free.f_bavail * free.f_frsize - left)
+            except OSError as error:
+                # Others took a page in between, and the file system gave nothing.
+                if error.errno != errno.ENOSPC:
+                    raise
+            else:
+                return path
 
 
 def take_all_inodes(place: pathlib.Path) -> pathlib.Path:

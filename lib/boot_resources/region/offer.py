@@ -92,7 +92,7 @@ class Offer:
         try:
             self._disk.publish(self._path, listed.model_dump_json().encode())
         except OSError as error:
-            logger.warning("%s could not be written: %s", self._path, error)
+            # The notice says so, once; it is tried again with every look.
             return error
         self._kept = listed
         return None
