@@ -244,6 +244,8 @@ class Story:
         return lambda: None
 
     def _drop_everything(self) -> None:
+        if self._fills:
+            self._fills.drop()
         self._site.rack.post("/cache/drop", all=True, objects=[])
 
     def _publish(self) -> None:

@@ -1,7 +1,6 @@
 """The settings of a region controller."""
 
 import pathlib
-import urllib.parse
 from typing import Literal, Self
 
 import pydantic
@@ -48,7 +47,7 @@ class Catalog(values.Table):
 class Source(values.Table):
     """The boot source. Present: a declaration. Absent: ``boot-resources sources`` manages it."""
 
-    url: str = SEED_SOURCE
+    url: values.HttpUrl = SEED_SOURCE
     """URL of the simplestreams source, http or https."""
     keyring: values.ReadableFile | None = None
     """File of the GPG keys that must have signed it, binary or armoured. Without this and without
@@ -58,16 +57,6 @@ class Source(values.Table):
     allow_unsigned: bool = False
     """Accept a source without signatures. Whoever can change what it sends decides what machines
     run; every status says so."""
-
-    @pydantic.field_validator("url")
-    @classmethod
-    def _http_only(cls, value: str) -> str:
-        # The value is not shown: it may hold a password.
-        parts = urllib.parse.urlsplit(value)
-        # A port that is none raises ValueError here, and not at the first request.
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError("this is not a URL of http or https")
-        return value
 
     @pydantic.model_validator(mode="after")
     def _one_keyring(self) -> Self:
@@ -93,7 +82,7 @@ class Source(values.Table):
 class Download(values.Table):
     """How this region reaches the boot source."""
 
-    proxy: str | None = None
+    proxy: values.HttpUrl | None = None
     """HTTP proxy for the boot source, ``http://[USER:PASSWORD@]HOST:PORT``."""
     no_proxy: tuple[str, ...] = ()
     """Host names, addresses or ``.domains`` that are reached without the proxy."""

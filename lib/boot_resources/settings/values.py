@@ -5,6 +5,7 @@ known is refused: a misspelt option must not be passed over in silence.
 """
 
 import pathlib
+import urllib.parse
 from typing import Annotated, Literal
 
 import pydantic
@@ -42,6 +43,19 @@ def _must_be_readable(path: pathlib.Path) -> pathlib.Path:
 
 
 ReadableFile = Annotated[pathlib.Path, pydantic.AfterValidator(_must_be_readable)]
+
+
+def _must_be_http(url: str) -> str:
+    # The value is not shown: it may hold a password.
+    parts = urllib.parse.urlsplit(url)
+    # A port that is none raises ValueError here, and not at the first request.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("this is not a URL of http or https")
+    return url
+
+
+HttpUrl = Annotated[str, pydantic.AfterValidator(_must_be_http)]
+"""Where something answers by HTTP; it may hold a password."""
 
 
 def hyphenated(name: str) -> str:

@@ -167,6 +167,10 @@ WRONG = {
         "[source]\nurl = 'http:///streams'",
         "source.url: this is not a URL of http or https",
     ),
+    "a proxy of another protocol": (
+        "[download]\nproxy = 'socks9://admin:secret@proxy:1080'",
+        "download.proxy: this is not a URL of http or https",
+    ),
     "a selection that says too little": (
         "[[selections]]\nos = 'ubuntu'",
         "selections.0.release: missing, and it has no default",
