@@ -50,7 +50,7 @@ DAY = datetime.timedelta(days=1)
 
 PATIENT = fetch.Limits(document=1_000_000)
 """What the source may take where a test is not about time: nothing honest comes near it."""
-IMPATIENT = dataclasses.replace(PATIENT, read=0.7, min_rate=1e6, window=0.7)
+IMPATIENT = dataclasses.replace(PATIENT, read=1.5, min_rate=1e6, window=1.5)
 """What it may take where it is slow on purpose."""
 _ASK_AGAIN_AT_ONCE = retrying.Policy(attempts=2, sleep=lambda _: None)
 
