@@ -34,12 +34,20 @@ class Done:
         return json.loads(self.out)
 
 
-def run(*words: str | pathlib.Path) -> Done:
-    """Run the command in this process, its output going to no terminal."""
+def run(*words: str | pathlib.Path, given: str = "") -> Done:
+    """Run the command in this process, its output going to no terminal.
+
+    Args:
+        words: of the command line.
+        given: on standard input.
+    """
     out, err = io.StringIO(), io.StringIO()
     argv = ["boot-resources", *map(str, words)]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        with mock.patch.object(sys, "argv", argv):
+        with (
+            mock.patch.object(sys, "argv", argv),
+            mock.patch.object(sys, "stdin", io.StringIO(given)),
+        ):
             try:
                 main.main()
             except SystemExit as end:

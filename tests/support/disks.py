@@ -127,6 +127,22 @@ class Full(WatchedDisk):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
+class Keeping(WatchedDisk):
+    """A disk that removes nothing.
+
+    Attributes:
+        keeps: whether that is so; it can be changed at any time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._refuse)
+        self.keeps = False
+
+    def _refuse(self, call: str, path: pathlib.Path) -> None:
+        if self.keeps and call == "remove" and path.exists():
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+
 class ReadOnly(WatchedDisk):
     """A disk that takes no change, as one that the kernel mounted read-only after errors.
 

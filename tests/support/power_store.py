@@ -5,9 +5,10 @@ import functools
 import pathlib
 import random
 from collections.abc import Callable
+from unittest import mock
 
 from boot_resources import digests, errors
-from boot_resources.store import partial, storage
+from boot_resources.store import partial, space, storage
 from support import disks, power, power_recording, stores
 
 GRACE = 3600.0
@@ -132,7 +133,13 @@ class Life:
         for sha256 in list(self.promised):
             if self.promised[sha256] == "leaving":
                 self.say("gone", sha256)
-        self.store.room_for({"0" * 64: 2**60})
+        with mock.patch.object(space, "room", self._lacks_a_byte):
+            self.store.room_for({"0" * 64: 1})
+
+    def _lacks_a_byte(self, path: pathlib.Path, *_: int) -> space.Room:
+        """Say that a byte of the disk is lacking, until nothing is kept that may go."""
+        kept = [each for name in ("damaged", "removed") for each in (path / name).iterdir()]
+        return space.Room(path, needed=1, free=0 if kept else 1, reserve=0)
 
     def verify(self, chance: random.Random) -> None:
         self.store.verify(lambda _: None)
@@ -211,7 +218,7 @@ def check(store: storage.Storage, said: list[power.Said]) -> None:
         assert (proof.size, proof.map_digest) == (block_map.size, block_map.digest)
     names = {
         kind: {path.name for path in (store.root / kind).iterdir()}
-        for kind in ("objects", "facts", "partial", "damaged", "removed")
+        for kind in ("objects", "facts", "partial", "damaged", "removed", "unknown")
     }
     assert names["objects"] == names["facts"] == held.keys()
     gone = {each.about for each in said if each.what == "gone"}

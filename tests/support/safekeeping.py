@@ -31,7 +31,7 @@ def safe_bytes(root: pathlib.Path, contents: Mapping[str, bytes]) -> dict[str, i
     """
     found = {}
     for sha256, content in contents.items():
-        if any((root / place / sha256).is_file() for place in ("objects", "removed")):
+        if any((root / place / sha256).is_file() for place in ("objects", "removed", "unknown")):
             found[sha256] = len(content)
         else:
             found[sha256] = _safe_of_partial(root / "partial", sha256, content)

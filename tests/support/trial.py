@@ -63,6 +63,7 @@ class Trial:
         listed: the objects that the regions list.
         slow: machines that asked for the large object and do not read.
         rotten: objects that rotted in a way that only a scrub can see.
+        factless: objects whose facts went.
         history: what was done, to be told where it fails.
         counted: how often what was done, over all trials.
     """
@@ -89,6 +90,7 @@ class Trial:
         self.listed: set[int] = set()
         self.slow: list[SlowMachine] = []
         self.rotten: set[str] = set()
+        self.factless: set[str] = set()
         self.most = 0
         self.history: list[tuple[str, dict[str, Any]]] = []
         for region in self.regions:

@@ -58,7 +58,8 @@ def create(directory: pathlib.Path, name: str, as_json: bool) -> None:
         return
     click.echo(f"made the authority {made.name}, valid until {made.expires:%Y-%m-%d}")
     click.echo(f"  directory    {made.directory}")
-    click.echo("next: boot-resources ca issue NAME --role region --address ADDRESS")
+    where = f" --directory {directory}" if directory != DEFAULT_DIRECTORY else ""
+    click.echo(f"next: boot-resources ca issue NAME --role region --address ADDRESS{where}")
 
 
 @group.command()

@@ -104,6 +104,11 @@ def notices(standing: Sequence[dict[str, str]]) -> None:
             screen.print(rich.text.Text(f"  cure: {each['cure']}"), soft_wrap=True)
 
 
+def count(number: int, what: str) -> str:
+    """Return a number of things: ``1 object``, ``2 objects``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class Bar:
     """One progress bar, or a line for every tenth where nobody looks."""
 
@@ -123,6 +128,15 @@ class Bar:
         if tenth > self._tenth and total:
             self._tenth = tenth
             click.echo(f"{self._title} {10 * tenth} % of {units.format_size(total)}", err=True)
+
+
+class _Speed(rich.progress.ProgressColumn):
+    """The rate in the units of all other sizes here."""
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        """Return the rate; a question mark while it is not known."""
+        speed = task.finished_speed or task.speed
+        return rich.text.Text("?" if speed is None else f"{units.format_size(int(speed))}/s")
 
 
 @contextlib.contextmanager
@@ -146,7 +160,7 @@ def progress() -> Iterator[rich.progress.Progress | None]:
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.DownloadColumn(binary_units=True),
-        rich.progress.TransferSpeedColumn(),
+        _Speed(),
         rich.progress.TimeRemainingColumn(),
         console=screen,
         transient=True,

@@ -1,11 +1,14 @@
 """``boot-resources region``: run a region controller, or check its settings."""
 
+import logging
 import pathlib
 
 import click
 
 from boot_resources.cli import controllers, output
 from boot_resources.settings import files
+
+logger = logging.getLogger(__name__)
 
 
 @click.group("region")
@@ -16,8 +19,12 @@ def group() -> None:
 @group.command()
 @controllers.settings_option
 def run(settings: pathlib.Path | None) -> None:
-    """Run the region in the foreground until SIGTERM; systemd is told when it serves."""
+    """Run the region in the foreground until SIGTERM; systemd is told when it serves.
+
+    SIGHUP changes nothing: a region reads its settings at the start.
+    """
     import asyncio
+    import signal
 
     import uvloop
 
@@ -28,10 +35,16 @@ def run(settings: pathlib.Path | None) -> None:
     logs.configure(loaded.log_level)
 
     async def main(stop: asyncio.Event) -> None:
+        # It would end the process without a word, and systemd takes that for a clean end.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _refuse_to_reload)
         await controller.RegionController(loaded).run(stop)
 
     # uvloop's TLS is about ten times as fast as asyncio's; a region serves nothing without TLS.
     lifecycle.run(main, uvloop.new_event_loop)
+
+
+def _refuse_to_reload() -> None:
+    logger.warning("SIGHUP changes nothing: a region reads its settings at the start; restart it")
 
 
 @group.command()

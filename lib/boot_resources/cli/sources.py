@@ -1,6 +1,7 @@
 """``boot-resources sources``: where images come from."""
 
 import pathlib
+import sys
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from boot_resources import errors, units
 from boot_resources.cli import controllers, output
 from boot_resources.service import local
+from boot_resources.source import address
 
 
 @click.group("sources")
@@ -56,7 +58,18 @@ def set_source(
     allow_unsigned: bool,
     as_json: bool,
 ) -> None:
-    """Make URL the boot source, unless the settings file declares one; a sync follows."""
+    """Make URL the boot source, unless the settings file declares one; a sync follows.
+
+    URL may be -: then it is read from standard input. One that holds a password must be given so.
+    """
+    if url == "-":
+        url = sys.stdin.readline().strip()
+    elif address.holds_password(url):
+        raise errors.SettingsError(
+            "a URL with a password cannot be an argument: whoever is on this host sees it there",
+            "give it on standard input: boot-resources sources set - ...; and as it was seen, "
+            "change the password",
+        )
     if keyring is not None and allow_unsigned:
         raise click.UsageError("--keyring and --allow-unsigned exclude each other")
     if keyring is None and not allow_unsigned:

@@ -10,6 +10,8 @@ from boot_resources import errors, units
 from boot_resources.cli import controllers, output
 from boot_resources.service import local
 
+_UNKNOWN = "unknown while the catalog cannot be asked"
+
 
 @click.command("status")
 @controllers.settings_option
@@ -48,21 +50,26 @@ def _region(status: dict[str, Any]) -> list[tuple[str, str]]:
     storage = status["storage"]
     source = status["source"]
     upstream = status["ledger"].get(status["name"], {}).get("upstream_bytes", 0)
+    is_known = status["catalog_answers"]
     return [
         ("region", f"{status['name']}, version {status['version']}"),
         ("up", units.format_duration(status["uptime"])),
         ("cluster", f"{status['cluster']}, epoch {status['epoch']}"),
-        ("source", _source(source)),
-        ("available", f"{status['images']} images"),
+        ("source", _source(source) if is_known else _UNKNOWN),
+        ("available", output.count(status["images"], "image")),
         (
             "storage",
             (
-                f"{storage['objects']} objects, {units.format_size(storage['bytes'])} in "
-                f"{storage['path']}; {units.format_size(storage['free'])} free, "
+                f"{output.count(storage['objects'], 'object')}, "
+                f"{units.format_size(storage['bytes'])} in {storage['path']}; "
+                f"{units.format_size(storage['free'])} free, "
                 f"{units.format_size(storage['reserve'])} of it left free"
             ),
         ),
-        ("from upstream", f"{units.format_size(upstream)} since the beginning"),
+        (
+            "from upstream",
+            f"{units.format_size(upstream)} since the beginning" if is_known else _UNKNOWN,
+        ),
         ("sync", _sync(status["sync"])),
         ("catalog", status["catalog"]),
     ]
@@ -92,7 +99,8 @@ def _sync(sync: dict[str, Any]) -> str:
     if sync["last_outcome"].get("unread"):
         return f"ended {ago} ago without the boot source, which could not be read"
     failures = len(sync["last_outcome"]["failures"])
-    return f"ended {ago} ago" + (f" with {failures} failures" if failures else "")
+    failed = output.count(failures, "failure")
+    return f"ended {ago} ago" + (f" with {failed}" if failures else "")
 
 
 def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -102,7 +110,8 @@ def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:
     regions = [
         (
             "region",
-            f"{each['address']}: " + (each["problem"] or f"{each['transfers']} transfers"),
+            f"{each['address']}: "
+            + (each["problem"] or output.count(each["transfers"], "transfer")),
         )
         for each in status["regions"]
     ]
@@ -120,7 +129,7 @@ def describe_cache(cache: dict[str, Any]) -> str:
     """Return how full a cache is, in one line."""
     over = f" ({units.format_size(cache['over'])} over it)" if cache["over"] else ""
     return (
-        f"{cache['objects']} objects, {units.format_size(cache['used'])} of "
+        f"{output.count(cache['objects'], 'object')}, {units.format_size(cache['used'])} of "
         f"{units.format_size(cache['limit'])}{over} in {cache['path']}; "
         f"{cache['evictions']} evicted"
     )

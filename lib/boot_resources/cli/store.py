@@ -50,7 +50,7 @@ def _take_from(directory: pathlib.Path, settings: pathlib.Path | None, *, as_jso
     """Have the region take what it wants of a directory; return whether files were wrong."""
     controller = controllers.of_kind("region", settings)
     last: dict[str, Any] = {}
-    with output.bar("looking", quiet=as_json) as bar:
+    with output.bar("adopt:", quiet=as_json) as bar:
         for last in controller.follow("/store/adopt", directory=str(directory)):
             if bar is not None and "phase" in last:
                 bar.show(last["here"], last["total"], last["phase"])
@@ -70,8 +70,8 @@ def _say_taken(last: dict[str, Any], counts: dict[str, int]) -> None:
         if file["outcome"] == "unknown":
             click.echo(f"{file['path']}  not wanted")
     click.echo(
-        f"{counts['taken']} files taken, {units.format_size(last['bytes'])}; {counts['held']} "
-        f"were here already, {counts['unknown']} are not wanted, "
+        f"{output.count(counts['taken'], 'file')} taken, {units.format_size(last['bytes'])}; "
+        f"{counts['held']} were here already, {counts['unknown']} are not wanted, "
         f"{counts['wrong'] + counts['unreadable']} are not right; all of them are where they were"
     )
 
@@ -121,9 +121,11 @@ def _take_over(settings: pathlib.Path | None, *, yes: bool, as_json: bool) -> bo
     for each in found:
         click.secho(f"{each['sha256']}  {each['verdict']}: {each['detail']}", fg="red")
     click.echo(
-        f"{len(report.sound)} objects are sound, {len(found)} were set aside in damaged/; the "
-        f"store belongs to cluster {question.cluster} now. Start the region: what its catalog "
-        "does not want moves to removed/, and is kept there for storage.removed-grace"
+        f"{output.count(len(report.sound), 'sound object')}, {len(found)} set aside in damaged/; "
+        f"the store belongs to cluster {question.cluster} now. Start the region: what its catalog "
+        "does not want moves to unknown/, and is kept there for storage.removed-grace. Selections "
+        "that were made by command were in the catalog before: add those that you miss within "
+        "that time, and what they want comes back without a download"
     )
     return bool(found)
 

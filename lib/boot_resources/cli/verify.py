@@ -31,5 +31,7 @@ def command(ctx: click.Context, controller: local.Controller, as_json: bool) -> 
         for each in last["findings"]:
             click.secho(f"{each['sha256']}  {each['verdict']}: {each['detail']}", fg="red")
         if last["findings"]:
-            click.echo("they were set aside in damaged/ and are fetched again")
+            click.echo("what is wanted is fetched again; what is left of it is in damaged/")
+        for stranger in last["strangers"]:
+            click.echo(f"{stranger}  not ours; left alone")
     ctx.exit(errors.EXIT_DAMAGED if last["findings"] else errors.EXIT_OK)

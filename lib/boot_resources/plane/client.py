@@ -139,7 +139,7 @@ class RegionClient:
         Raises:
             RegionError: see the module.
         """
-        with self._get("/v1/health") as response:
+        with self._ask("/v1/health") as response:
             self._expect(response, http.HTTPStatus.OK)
             return self._document(response, messages.Health)
 
@@ -156,7 +156,7 @@ class RegionClient:
         """
         query = {"wait": f"{wait:g}"} if since is None else {"since": since, "wait": f"{wait:g}"}
         path = f"/v1/images?{urllib.parse.urlencode(query)}"
-        with self._get(path, read_timeout=self._timeouts.read + wait) as response:
+        with self._ask(path, read_timeout=self._timeouts.read + wait) as response:
             if response.status_code == http.HTTPStatus.NOT_MODIFIED and since is not None:
                 self._body(response, MAX_REMARK)
                 return None
@@ -171,9 +171,21 @@ class RegionClient:
             ObjectMissing: the region does not offer the object.
             RegionError: see the module.
         """
-        with self._get(f"/v1/objects/{digests.check_sha256(sha256)}/map") as response:
+        with self._ask(f"/v1/objects/{digests.check_sha256(sha256)}/map") as response:
             self._expect(response, http.HTTPStatus.OK, sha256)
             return self._body(response, MAX_BLOCK_MAP)
+
+    def complain(self, sha256: str) -> None:
+        """Tell the region that bytes it sent are not those of the object: it then hashes it.
+
+        Raises:
+            ValueError: ``sha256`` is not the name of an object.
+            RegionError: see the module.
+        """
+        path = f"/v1/objects/{digests.check_sha256(sha256)}/complaint"
+        with self._ask(path, method="POST") as response:
+            self._expect(response, http.HTTPStatus.ACCEPTED)
+            self._body(response, MAX_REMARK)
 
     def read(self, sha256: str, start: int, stop: int) -> Generator[bytes, None, None]:
         """Yield the bytes [start, stop) of an object, in pieces of ``CHUNK`` bytes.
@@ -195,7 +207,7 @@ class RegionClient:
         left = stop - start
         with contextlib.ExitStack() as stack:
             headers = {"Range": f"bytes={start}-{stop - 1}"}
-            response = stack.enter_context(self._get(path, headers=headers))
+            response = stack.enter_context(self._ask(path, headers=headers))
             self._expect(response, http.HTTPStatus.PARTIAL_CONTENT, sha256)
             self._check_range(response, start, stop)
             renew = stack.enter_context(self._watch.over(_socket_of(response)))
@@ -224,32 +236,37 @@ class RegionClient:
                 "check that the address is right and that members.json here is the newest",
             ) from error
 
-    def _get(
+    def _ask(
         self,
         path: str,
         *,
+        method: str = "GET",
         headers: Mapping[str, str] | None = None,
         read_timeout: float | None = None,
     ) -> requests.Response:
-        """Return the reply to a GET, its body still unread."""
+        """Return the reply to a request that may be repeated, its body still unread."""
         timeout = (self._timeouts.connect, read_timeout or self._timeouts.read)
         url = f"https://{self.address}{path}"
         try:
-            return self._get_once(url, headers, timeout)
+            return self._ask_once(method, url, headers, timeout)
         except _HungUp:
             # A region may close a connection it kept open at the very moment we use it again
             # (RFC 9112, 9.5). That says nothing about the region: ask once more, unless it was
             # we who hung up.
             if self._is_over:
                 raise
-        return self._get_once(url, headers, timeout)
+        return self._ask_once(method, url, headers, timeout)
 
-    def _get_once(
-        self, url: str, headers: Mapping[str, str] | None, timeout: tuple[float, float]
+    def _ask_once(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        timeout: tuple[float, float],
     ) -> requests.Response:
         try:
-            return self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
+            return self._session.request(
+                method, url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._failure(error) from error

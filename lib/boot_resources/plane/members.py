@@ -201,14 +201,6 @@ class Members:
         """Return the list without the member of that name."""
         return Members(tuple(member for member in self.members if member.name != name))
 
-    def departed_since(self, earlier: "Members") -> tuple[Member, ...]:
-        """Return who stood in ``earlier`` and does not stand here with that key and role.
-
-        Their open connections must be closed. A change of addresses is no departure.
-        """
-        here = {(member.fingerprint, member.role) for member in self.members}
-        return tuple(m for m in earlier.members if (m.fingerprint, m.role) not in here)
-
     @functools.cached_property
     def _by_fingerprint(self) -> dict[str, Member]:
         return {member.fingerprint: member for member in self.members}
@@ -288,8 +280,8 @@ class MemberFile:
     raises, and one ``stat`` is all it costs while nothing changes. Safe to use from several
     threads.
 
-    To close the connections of whoever left, keep the list that ``current`` returned last and
-    ask the next one ``departed_since``.
+    To close the connections of whoever left, look at all that are open whenever ``current``
+    returns another list than before.
 
     Raises:
         MembersError: where there is no good list to begin with.

@@ -5,6 +5,7 @@
 ``recency``      in which order the cached objects were used
 ``inventory``    what is in the cache and what it takes
 ``eviction``     what goes when room is needed
+``departures``   what left the cache and still takes space
 ``cache``        the objects on the disk, never more than the bound
 ``fill``         one object on its way in, for everyone who waits for it
 ``passthrough``  an object that cannot fit

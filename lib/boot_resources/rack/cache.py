@@ -3,8 +3,9 @@
 Always true: ``used`` is the space (``st_blocks``) of all whole and partial objects, their facts
 and journals, the index and the directories, and of what is on its way out until it is gone; a new
 object is admitted only after there is room for all of it below the bound. What is being served or
-filled is pinned and never goes. The set of whole objects is what lies in ``objects/``, so it
-survives anything; a smaller bound at a restart makes room, it does not stop the start.
+filled is pinned and never goes. What the disk no longer gives is not here any more, and is filled
+anew. The set of whole objects is what lies in ``objects/``, so it survives anything; a smaller
+bound at a restart makes room, it does not stop the start.
 
 **The bound in force** is ``limit``, save for two cases in which it is ``used``, as it falls:
 
@@ -22,10 +23,10 @@ import dataclasses
 import logging
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from boot_resources.rack import eviction, inventory, recency
-from boot_resources.store import blocks, identity, objects, partial, space
+from boot_resources.rack import departures, eviction, inventory, recency
+from boot_resources.store import audit, blocks, identity, objects, partial, space
 from boot_resources.store import disk as disks
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ NAMES = "names.json"
 """The list of available images, which lies beside the objects and counts with them."""
 _ORDER_LOG = "order.log"
 _ASIDE = (f".{NAMES}.new", f".{_ORDER_LOG}.new")
+_AT_ONCE = 64
+"""How many objects go before others who wait for room have their turn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Usage:
         objects: number of whole objects.
         partials: number of objects that are not whole.
         pinned: number of objects that are being served or filled.
+        stuck: number of objects that the disk neither gives nor removes; their space counts.
         evictions: objects that went to make room, since the start.
     """
 
@@ -57,6 +61,7 @@ class Usage:
     objects: int
     partials: int
     pinned: int
+    stuck: int
     evictions: int
 
 
@@ -71,10 +76,10 @@ class Cache:
         self._hold: identity.Hold | None = None
         self._inventory = inventory.Inventory()
         self._pins: collections.Counter[str] = collections.Counter()
+        self._departures = departures.Departures(self._tree, self._pins)
         self._admission = asyncio.Lock()
         self._trims: set[asyncio.Task[None]] = set()
         self._is_over = False
-        self._leaving = 0
         self._reserved = 0
         self._evictions = 0
 
@@ -93,9 +98,11 @@ class Cache:
 
     def _find_what_is_here(self) -> None:
         self._tree.prepare()
-        for name in _ASIDE:
-            # A crash left it while a file was replaced; nothing would count its space.
-            self._disk.remove(self.root / name)
+        for path in (self.root / name for name in _ASIDE):
+            # A crash left it while a file was replaced; nothing would count its space. A disk that
+            # takes no change refuses also to remove what is not there.
+            if path.exists():
+                self._disk.remove(path)
         for occupied in self._tree.partials():
             entry = inventory.Entry(occupied.space, whole=False)
             self._inventory.put(occupied.sha256, entry)
@@ -103,8 +110,10 @@ class Cache:
             entry = inventory.Entry(occupied.space, whole=True)
             self._inventory.put(occupied.sha256, entry)
         self._recency = recency.Recency(self._disk, self.root / _ORDER_LOG, self._inventory)
-        for sha256 in self._choose(0).victims:
-            self._remove(sha256)
+        victims = self._choose(0).victims
+        stayed = self._departures.take_off(victims)
+        for sha256 in set(victims).difference(stayed):
+            self._forget(sha256)
         # Only now: the log needs room, too.
         self._recency.begin()
 
@@ -127,7 +136,7 @@ class Cache:
     def usage(self) -> Usage:
         """Return how full the cache is."""
         beside = self._beside()
-        used = self._inventory.space + self._leaving + beside
+        used = self._inventory.space + self._departures.space + beside
         return Usage(
             limit=self.limit,
             used=used,
@@ -136,6 +145,7 @@ class Cache:
             objects=self._inventory.whole,
             partials=len(self._inventory) - self._inventory.whole,
             pinned=len(self._pins),
+            stuck=len(self._departures.stuck),
             evictions=self._evictions,
         )
 
@@ -143,21 +153,31 @@ class Cache:
         """Return what is here, the most recently used first."""
         return [(name, self._inventory[name]) for name in self._recency.newest_first()]
 
+    def holds(self, sha256: str) -> bool:
+        """Return whether an object is here, whole."""
+        entry = self._inventory.get(sha256)
+        return entry is not None and entry.whole
+
     def open(self, sha256: str) -> objects.OpenObject | None:
         """Open a whole object and pin it; ``release`` it afterwards. None where it is not here.
 
-        An object that is not any more the file that was proved is removed, and not here. That is
-        seen by its size, its time and its inode; bytes that changed under all three are for a
-        scrub to find.
+        An object that the disk does not give, or that is not any more the file that was proved, is
+        removed, and not here. The latter is seen by its size, its time and its inode; bytes that
+        changed under all three are for a scrub to find.
+
+        Raises:
+            OSError: this process or host is short of something; that says nothing of the object.
         """
         entry = self._inventory.get(sha256)
         if entry is None or not entry.whole:
             return None
         try:
             opened = self._tree.open(sha256, entry.stamp)
-        except (objects.ObjectMissing, objects.ObjectChanged) as error:
-            logger.warning("dropped from the cache: %s", error)
-            self._remove(sha256)
+        except (objects.ObjectMissing, objects.ObjectChanged, OSError) as error:
+            if isinstance(error, OSError) and error.errno in audit.OUR_OWN:
+                raise
+            logger.warning("object %s is dropped from the cache: %s", sha256[:12], error)
+            self.lose(sha256)
             return None
         if entry.stamp is None:
             self._inventory.put(sha256, dataclasses.replace(entry, stamp=opened.stamp))
@@ -175,6 +195,7 @@ class Cache:
         self._pins[sha256] -= 1
         if self._pins[sha256] <= 0:
             del self._pins[sha256]
+            self._departures.closed(sha256)
             if self._is_over:
                 trim = asyncio.get_running_loop().create_task(self.trim())
                 self._trims.add(trim)
@@ -186,22 +207,33 @@ class Cache:
         await self.trim()
 
     async def trim(self) -> None:
-        """Bring the cache below its bound, as far as what is in use allows."""
-        async with self._admission:
-            choice = self._choose(0)
-            self._is_over = choice.short > 0
-            await self._evict(choice.victims)
+        """Bring the cache below its bound, as far as what is in use allows.
+
+        Some objects at a time: who waits for room meanwhile has a turn in between.
+        """
+        stayed: list[str] = []
+        is_done = False
+        while not is_done:
+            async with self._admission:
+                await self._departures.try_again()
+                choice = self._choose(0, _AT_ONCE, stayed)
+                self._is_over = choice.short > 0
+                stayed += await self._evict(choice.victims)
+                is_done = len(choice.victims) < _AT_ONCE
 
     async def admit(self, sha256: str, block_map: blocks.BlockMap) -> partial.Partial | None:
         """Make room for an object and open its partial; the caller has pinned it.
 
         Returns:
-            None where there is no room: it is larger than the bound, or what is here is in use.
+            None where there is no room: it is larger than the bound, what is here is in use, or
+            the object itself is stuck on the disk.
 
         Raises:
             OSError: ``ENOSPC``: the disk is fuller than the bound foresaw.
         """
         async with self._admission:
+            if sha256 in self._departures.stuck:
+                return None
             there = self._inventory.space_of(sha256)
             needed = max(0, space.on_disk(block_map.size) - there)
             if not await self._make_room(needed):
@@ -236,49 +268,39 @@ class Cache:
     async def _make_room(self, needed: int) -> bool:
         """Evict so that ``needed`` more bytes are below the bound; nothing goes in vain."""
         in_use = sum(self._inventory.space_of(name) for name in self._pins)
-        if in_use + needed + self._beside() > self.limit:
+        if in_use + self._departures.space + needed + self._beside() > self.limit:
             return False
-        return await self._evict(self._choose(needed).victims)
+        return not await self._evict(self._choose(needed).victims)
 
-    def _choose(self, needed: int) -> eviction.Choice:
+    def _choose(
+        self, needed: int, at_most: int | None = None, besides: Collection[str] = ()
+    ) -> eviction.Choice:
+        """Decide what goes, ``at_most`` so many, so that ``needed`` bytes are free.
+
+        What is in use does not go, nor do those ``besides``.
+        """
         oldest_first = (
             (name, self._inventory[name].space) for name in self._recency.oldest_first()
         )
-        excess = self._inventory.space + self._beside() + needed - self.limit
-        return eviction.choose_victims(oldest_first, self._pins, excess)
+        taken = self._inventory.space + self._departures.space + self._beside()
+        staying = {*self._pins, *besides}
+        return eviction.choose_victims(oldest_first, staying, taken + needed - self.limit, at_most)
 
-    async def _evict(self, victims: Sequence[str]) -> bool:
-        """Remove these objects to make room; False where the disk did not let all of them go."""
+    async def _evict(self, victims: Sequence[str]) -> list[str]:
+        """Remove these objects to make room; return those that the disk kept."""
         stayed = await self._remove_all(victims)
         self._evictions += len(victims) - len(stayed)
-        return not stayed
+        return stayed
 
     async def _remove_all(self, names: Sequence[str]) -> list[str]:
         """Remove objects; return those that the disk kept. The caller has the admission."""
-        self._leaving = sum(self._inventory.space_of(name) for name in names)
+        leaving = {name: self._inventory.space_of(name) for name in names}
         for name in names:
             # At once, so that nobody opens what is about to go.
             self._forget(name)
-        stayed = await asyncio.to_thread(self._unlink, names)
-        self._leaving = 0
+        stayed = await self._departures.let_go(leaving)
         for name in reversed(stayed):
             self._take_back(name)
-        return stayed
-
-    def _unlink(self, names: Iterable[str]) -> list[str]:
-        """Remove objects from the disk, in a thread: a large one takes the file system a while.
-
-        Returns:
-            Those that the disk did not remove.
-        """
-        stayed = []
-        for name in names:
-            try:
-                self._tree.remove(name)
-                self._tree.remove_partial(name)
-            except OSError as error:
-                logger.warning("object %s could not be removed: %s", name[:12], error)
-                stayed.append(name)
         return stayed
 
     def _take_back(self, sha256: str) -> None:
@@ -327,8 +349,14 @@ class Cache:
             return [name for name in chosen if name not in stayed]
 
     def lose(self, sha256: str) -> None:
-        """Remove an object that the disk no longer gives; whoever reads it keeps its own view."""
-        self._remove(sha256)
+        """Take a whole object out of service that the disk no longer gives, whatever else fails.
+
+        Whoever reads it keeps its own view. One that is on its way in is left to its fill.
+        """
+        if self.holds(sha256):
+            taken = self._inventory.space_of(sha256)
+            self._forget(sha256)
+            self._departures.lose(sha256, taken)
 
     def _beside(self) -> int:
         """Return the bytes that are taken beside the objects, or are about to be."""
@@ -340,11 +368,6 @@ class Cache:
                     space_taken = entry.stat().st_blocks * 512
                     fixed += space_taken if entry.is_dir() else 2 * space_taken
         return fixed + self._recency.space_at_most() + self._reserved
-
-    def _remove(self, sha256: str) -> None:
-        self._tree.remove(sha256)
-        self._tree.remove_partial(sha256)
-        self._forget(sha256)
 
     def _forget(self, sha256: str) -> None:
         self._inventory.remove(sha256)

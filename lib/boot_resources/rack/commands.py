@@ -84,7 +84,7 @@ class Commands:
             "path": str(self._cache.root),
             "served_bytes": served,
             "fill_bytes": filled,
-            "hit_ratio": 1 - filled / served if served else None,
+            "hit_ratio": max(0.0, 1 - filled / served) if served else None,
             "requests": {way.value: self._supply.ways[way] for way in supplies.Way},
             "filling": {
                 sha256: {"here": here, "size": size}

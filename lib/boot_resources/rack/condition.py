@@ -1,12 +1,16 @@
 """What an operator should know of this rack's cache, said from what is so now."""
 
-from collections.abc import Collection, Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 
 from boot_resources import notices, units
 from boot_resources.rack import cache as caches
+from boot_resources.rack import passthrough
 
 SCOPE = "cache"
 """The scope of notices about this rack's cache."""
+_SHOWN = 3
+"""How many of many objects are named."""
 
 
 def of_the_bound(usage: caches.Usage) -> Iterable[notices.Notice]:
@@ -29,13 +33,20 @@ def of_the_bound(usage: caches.Usage) -> Iterable[notices.Notice]:
             "nothing needs to be done",
         )
     elif usage.over:
-        yield notices.Notice(
-            "stuck",
-            notices.Severity.WARNING,
+        yield _stuck(
             f"the cache takes {over} more than its bound of {limit}: what should go could not "
-            "be removed",
-            "check the disk of cache.path, its mount and its owner; the log names the objects",
+            "be removed"
         )
+    elif usage.stuck:
+        yield _stuck(
+            f"{usage.stuck} objects in the cache can be neither read nor removed; they pass "
+            "through, and what they take is lost to others"
+        )
+
+
+def _stuck(text: str) -> notices.Notice:
+    cure = "check the disk of cache.path, its mount and its owner; the log names the objects"
+    return notices.Notice("stuck", notices.Severity.WARNING, text, cure)
 
 
 def of_the_disk(usage: caches.Usage, path: str, free: int) -> Iterable[notices.Notice]:
@@ -52,29 +63,44 @@ def of_the_disk(usage: caches.Usage, path: str, free: int) -> Iterable[notices.N
         )
 
 
-def of_what_passed(
-    too_large: Collection[int], others: int, limit: int
-) -> Iterable[notices.Notice]:
-    """Say what passed through when it was last asked for.
-
-    Args:
-        too_large: sizes in bytes of the objects that could not fit even into an empty cache.
-        others: how many others passed through.
-        limit: the bound of the cache, bytes.
-    """
-    if too_large:
+def of_what_passed(passed: passthrough.Lately, limit: int) -> Iterable[notices.Notice]:
+    """Say what passed through a cache whose bound is ``limit`` bytes."""
+    if passed.too_large:
         yield notices.Notice(
             "too-large",
             notices.Severity.WARNING,
-            f"an object of {units.format_size(max(too_large))} is larger than the cache of "
+            f"an object of {units.format_size(max(passed.too_large))} is larger than the cache of "
             f"{units.format_size(limit)} can hold; it passes through whenever it is asked for",
             "raise cache.size, and reload",
         )
-    elif others:
+    elif passed.others:
         yield notices.Notice(
             "no-room",
             notices.Severity.WARNING,
-            f"{others} objects passed through, because the cache was in use or its disk full "
-            "when they were asked for",
+            f"{passed.others} objects passed through within the last "
+            f"{passthrough.LATELY / 60:.0f} minutes, because the cache was in use or its disk "
+            "took no more when they were asked for",
             "raise cache.size, or free space on its disk",
+        )
+
+
+def of_what_was_spoilt(dropped: Mapping[str, str]) -> Iterable[notices.Notice]:
+    """Say what the scrub dropped and is not here again.
+
+    Args:
+        dropped: what was wrong with each object, the first found first.
+    """
+    for sha256, problem in itertools.islice(dropped.items(), _SHOWN):
+        yield notices.Notice(
+            sha256[:12],
+            notices.Severity.WARNING,
+            f"object {sha256[:12]} in the cache was damaged: {problem}; it was dropped",
+            "it is brought again by itself; check the disk's health",
+        )
+    if len(dropped) > _SHOWN:
+        yield notices.Notice(
+            "more",
+            notices.Severity.WARNING,
+            f"{len(dropped) - _SHOWN} more objects in the cache were damaged and dropped",
+            "they are brought again by themselves; check the disk's health, the log names them",
         )

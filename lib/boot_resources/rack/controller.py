@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 from concurrent import futures
@@ -152,9 +153,13 @@ class RackController:
     def _room(self, needed: int) -> Iterator[bool]:
         """Hold room in the cache for the length of a block, from another thread."""
         reserving = asyncio.run_coroutine_threadsafe(self._cache.reserve(needed), self._loop)
-        is_there = reserving.result(_ROOM_SECONDS)
         try:
-            yield is_there
+            yield reserving.result(_ROOM_SECONDS)
         finally:
-            if is_there:
-                self._loop.call_soon_threadsafe(self._cache.give_back, needed)
+            # Now; or, where nobody waited for it so long, when it comes.
+            reserving.add_done_callback(functools.partial(self._give_back, needed))
+
+    def _give_back(self, held: int, reserved: futures.Future[bool]) -> None:
+        """End a reservation of ``held`` bytes, if that was one; from any thread."""
+        if not reserved.cancelled() and reserved.exception() is None and reserved.result():
+            self._loop.call_soon_threadsafe(self._cache.give_back, held)

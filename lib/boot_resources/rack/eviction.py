@@ -22,7 +22,10 @@ class Choice:
 
 
 def choose_victims(
-    oldest_first: Iterable[tuple[str, int]], pinned: Container[str], excess: int
+    oldest_first: Iterable[tuple[str, int]],
+    pinned: Container[str],
+    excess: int,
+    at_most: int | None = None,
 ) -> Choice:
     """Decide what goes so that ``excess`` bytes come free, and no more than that takes.
 
@@ -30,10 +33,11 @@ def choose_victims(
         oldest_first: every object and the bytes it takes, the least recently used first.
         pinned: what is being served or filled.
         excess: bytes that are too much; nothing goes where it is not above 0.
+        at_most: so many go at once; all that is needed unless given.
     """
-    victims = []
+    victims: list[str] = []
     for name, space in oldest_first:
-        if excess <= 0:
+        if excess <= 0 or len(victims) == at_most:
             break
         if name not in pinned:
             victims.append(name)

@@ -160,6 +160,9 @@ class Names:
                 self._ask(client, confirmed=confirmed)
                 confirmed = True
             except errors.BootResourcesError as error:
+                if self._stopping.is_set():
+                    # It was we who hung up.
+                    return
                 turn += 1
                 confirmed = False
                 self._board.state("names", [self._unreachable(error)])

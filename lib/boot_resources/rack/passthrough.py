@@ -7,7 +7,10 @@ each of the machines that are served at once; further ones wait for their turn.
 
 import asyncio
 import collections
+import dataclasses
 import hashlib
+import time
+from collections.abc import Callable, Container
 from concurrent import futures
 
 from boot_resources.rack import regions as region_choice
@@ -15,6 +18,8 @@ from boot_resources.store import blocks, partial
 
 POOL_BLOCKS = 64
 MACHINES = 64
+LATELY = 600.0
+"""Seconds for which it is remembered that an object passed through that could fit."""
 
 
 class BlockPool:
@@ -66,3 +71,57 @@ class BlockPool:
 
         self._regions.read(sha256, block_map.size, range(index, index + 1), take)
         return taken[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lately:
+    """What passed through, for an operator; sizes in bytes.
+
+    Attributes:
+        too_large: the sizes of objects that could not fit even into an empty cache.
+        others: how many others found no room when they were last asked for.
+    """
+
+    too_large: tuple[int, ...]
+    others: int
+
+
+class Passed:
+    """Which objects passed through. Belongs to the event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def note(self, sha256: str, size: int) -> None:
+        """Note that an object of so many bytes passes through now."""
+        self._seen[sha256] = size, self._clock()
+
+    def forget(self, sha256: str) -> None:
+        """Note that an object had room."""
+        self._seen.pop(sha256, None)
+
+    def clear(self) -> None:
+        """Forget all: the bound is another one now."""
+        self._seen.clear()
+
+    def lately(self, listed: Container[str], fits: Callable[[int], bool]) -> Lately:
+        """Return what passed through and is worth a word; what is not is forgotten.
+
+        Args:
+            listed: what can be asked for; the rest is past.
+            fits: says of a size whether the cache could hold it, were nothing else there. What is
+                too large stays so; what found no room once may find it now.
+        """
+        until = self._clock() - LATELY
+        self._seen = {
+            sha256: (size, when)
+            for sha256, (size, when) in self._seen.items()
+            if sha256 in listed and (when > until or not fits(size))
+        }
+        sizes = [size for size, _ in self._seen.values()]
+        too_large = tuple(size for size in sizes if not fits(size))
+        return Lately(too_large, len(sizes) - len(too_large))

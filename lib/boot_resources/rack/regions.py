@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from boot_resources import errors
 from boot_resources.plane import client as plane_client
-from boot_resources.store import blocks
+from boot_resources.store import blocks, partial
 
 logger = logging.getLogger(__name__)
 PATIENCE = 15.0
@@ -136,7 +136,7 @@ class Regions:
                     with contextlib.closing(pieces):
                         for data in pieces:
                             self._count(len(data))
-                            take(index, data)
+                            _hand_over(client, sha256, index, data, take)
                             index += 1
                             patience.renew()
             except _TryAnother as error:
@@ -179,6 +179,19 @@ class Regions:
     def _count(self, size: int) -> None:
         with self._lock:
             self._received += size
+
+
+def _hand_over(
+    client: plane_client.RegionClient, sha256: str, index: int, data: bytes, take: Take
+) -> None:
+    """Give a block to who takes it; where it is refused, the region hears of it."""
+    try:
+        take(index, data)
+    except partial.WrongBlock:
+        # It may not know yet that its disk lost these bytes; it hashes them, and mends them.
+        with contextlib.suppress(plane_client.RegionError):
+            client.complain(sha256)
+        raise
 
 
 class _Patience:

@@ -62,8 +62,9 @@ class Reloading:
             await self._apply(before)
             self._board.state(_SCOPE, _waiting(found))
             for change in found:
-                logger.info("%s: %s, before %s", change.key, change.asked, change.before)
-            logger.info("the settings were read again")
+                when = "" if change.live else " (after a restart)"
+                logger.info("%s: %s, before %s%s", change.key, change.asked, change.before, when)
+            logger.info("the settings were read again; %d keys changed", len(found))
             return found
 
     def reload_soon(self) -> None:

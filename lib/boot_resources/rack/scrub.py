@@ -17,6 +17,7 @@ from prometheus_client import core
 
 from boot_resources import errors, notices
 from boot_resources.rack import cache as caches
+from boot_resources.rack import condition
 from boot_resources.rack import names as name_tables
 from boot_resources.rack import supply as supplies
 from boot_resources.store import audit, blocks, objects
@@ -102,15 +103,12 @@ class CacheScrub:
         with self._lock:
             for sha256 in [name for name in self._dropped if self._is_settled(name)]:
                 del self._dropped[sha256]
-            found = [_notice(sha256, problem) for sha256, problem in self._dropped.items()]
+            found = list(condition.of_what_was_spoilt(self._dropped))
         self._board.state(SCOPE, found)
 
     def _is_settled(self, sha256: str) -> bool:
         """Return whether an object that was dropped is here again, or nobody offers it."""
-        return sha256 not in self._names.table.objects or self._is_here(sha256)
-
-    def _is_here(self, sha256: str) -> bool:
-        return any(name == sha256 for name, entry in self._cache.contents() if entry.whole)
+        return sha256 not in self._names.table.objects or self._cache.holds(sha256)
 
     def _suspect(self, sha256: str, problem: str) -> bool:
         """Look again at what the scrub suspects, in its thread; return whether it was dropped."""
@@ -133,7 +131,7 @@ class CacheScrub:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result()
 
     async def _hold(self, sha256: str) -> _Suspect:
-        was_here = self._is_here(sha256)
+        was_here = self._cache.holds(sha256)
         # What is not any more the file that was proved, the cache drops by itself.
         return _Suspect(was_here, self._cache.open(sha256))
 
@@ -168,12 +166,3 @@ class CacheScrub:
             # A host that is short of something says nothing of the object.
             return error.errno in audit.OUR_OWN
         return whole.hexdigest() == sha256
-
-
-def _notice(sha256: str, problem: str) -> notices.Notice:
-    return notices.Notice(
-        sha256[:12],
-        notices.Severity.WARNING,
-        f"object {sha256[:12]} in the cache was damaged: {problem}; it was dropped",
-        "it is brought again by itself; check the disk's health",
-    )

@@ -160,8 +160,8 @@ class Supply:
         self._running: dict[str, tuple[fills.Fill, asyncio.Task[None]]] = {}
         self.ways: collections.Counter[Way] = collections.Counter()
         """How many requests were answered in which way, since the start."""
-        self.passed: dict[str, int] = {}
-        """Objects that passed through when they were last asked for, and their bytes."""
+        self.passed = passthrough.Passed()
+        """Objects that passed through when they were last asked for."""
 
     async def body(self, item: messages.AvailableItem, start: int) -> Body:
         """Return the body of an object that the regions list; a fill begins at byte ``start``.
@@ -189,7 +189,7 @@ class Supply:
         return _CachedBody(self._cache, sha256, opened) if opened is not None else None
 
     def lose(self, sha256: str) -> None:
-        """Let go of a cached object that the disk no longer gives; it is filled anew."""
+        """Let go of a cached object that the disk no longer gives; it comes anew."""
         self._cache.lose(sha256)
 
     def filling(self) -> dict[str, tuple[int, int]]:
@@ -261,9 +261,9 @@ class Supply:
             logger.warning("no space to cache object %s: %s", item.sha256[:12], error)
             incoming = None
         if incoming is None:
-            self.passed[item.sha256] = item.size
+            self.passed.note(item.sha256, item.size)
         else:
-            self.passed.pop(item.sha256, None)
+            self.passed.forget(item.sha256)
         return incoming
 
     async def _carry_out(self, fill: fills.Fill, start: int) -> None:

@@ -6,6 +6,7 @@ Always true: whatever fails here is logged and tried again at the next turn; ser
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 
 from boot_resources import notices
 from boot_resources.rack import cache as caches
@@ -41,17 +42,17 @@ class Upkeep:
     async def run(self) -> None:
         """Keep house until this is cancelled."""
         while True:
-            try:
-                await asyncio.to_thread(self._cache.sync)
-            except OSError as error:
-                logger.warning("the order of use could not be made durable: %s", error)
-            try:
-                # What was written beside the objects may have grown.
-                await self._cache.trim()
-                self.state()
-            except OSError as error:
-                logger.warning("the cache could not be looked after: %s", error)
+            await _attempt(self._keep_order, "the order of use could not be made durable")
+            await _attempt(self._look_after, "the cache could not be looked after")
             await asyncio.sleep(_SECONDS)
+
+    async def _keep_order(self) -> None:
+        await asyncio.to_thread(self._cache.sync)
+
+    async def _look_after(self) -> None:
+        # What was written beside the objects may have grown, and a disk may let go of more.
+        await self._cache.trim()
+        self.state()
 
     def state(self) -> None:
         """Say what is so now.
@@ -61,14 +62,23 @@ class Upkeep:
         """
         usage = self._cache.usage()
         disk = os.statvfs(self._cache.root)
-        listed = self._names.table.objects
-        passed = [size for name, size in self._supply.passed.items() if name in listed]
-        too_large = [size for size in passed if not self._cache.fits(size)]
+        passed = self._supply.passed.lately(self._names.table.objects, self._cache.fits)
         found = [
             *condition.of_the_bound(usage),
             *condition.of_the_disk(usage, str(self._cache.root), disk.f_bavail * disk.f_frsize),
-            *condition.of_what_passed(too_large, len(passed) - len(too_large), usage.limit),
+            *condition.of_what_passed(passed, usage.limit),
         ]
         self._board.state(condition.SCOPE, found)
         self._scrub.state()
         self._board.state(refusals.SCOPE, self._refused.notices())
+
+
+async def _attempt(task: Callable[[], Awaitable[None]], failure: str) -> None:
+    """Do something whose failure ends nothing; it is logged."""
+    try:
+        await task()
+    except OSError as error:
+        logger.warning("%s: %s", failure, error)
+    except Exception:
+        # A defect must not end the upkeep for good.
+        logger.exception("%s, in a way that it should not", failure)

@@ -100,6 +100,7 @@ class Commands:
             # The rest of the status is of more use than a refusal.
             late = f"the catalog at {self._catalog.name} does not answer"
             status |= {"catalog": f"{error}" or late, "source": None, "ledger": {}}
+            status["catalog_answers"] = False
         return web.json_response(status)
 
     def _room(self) -> space.Room | None:
@@ -122,6 +123,7 @@ class Commands:
             totals = ledger.totals(conn)
         return {
             "catalog": self._catalog.name,
+            "catalog_answers": True,
             "source": curation.describe_source(managed),
             "ledger": totals,
             "other_notices": noted,

@@ -102,7 +102,7 @@ class RegionController:
         try:
             return membership.prepare(self.catalog)
         except (failures.CatalogUnavailable, failures.CatalogBusy) as error:
-            recorded = identity.recorded_owner(self.settings.storage.path)
+            recorded = identity.look_at_store(self.settings.storage.path).owner
             if recorded is None:
                 raise
             logger.warning("starting without the catalog: %s", error)

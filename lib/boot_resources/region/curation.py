@@ -124,10 +124,20 @@ class Curation:
         def work() -> dict[str, Any]:
             with self._catalog.read() as conn:
                 managed = sources.get_source(conn)
+                if managed is None:
+                    raise sources.NoSource("there is no boot source", _SET_ONE)
                 selections = sources.list_selections(conn)
-            if managed is None:
-                raise sources.NoSource("there is no boot source", _SET_ONE)
-            return _check(managed.source, selections, self._fetcher)
+                accepted = refresh.accepted_before(conn, managed)
+                lowered = frozenset(documents.lowered(conn, managed.id))
+            # Without what the server called them, so that all of them are sent once more.
+            anew = {
+                path: dataclasses.replace(each, validators=fetch.Validators())
+                for path, each in accepted.items()
+            }
+            source = refresh.boot_source(managed.source)
+            now = units.utc_now()
+            found = reading.read(source, self._fetcher, anew, now, lowered=lowered)
+            return _describe_reading(managed.source, selections, found)
 
         return web.json_response(await self._aside.ask(work))
 
@@ -188,13 +198,12 @@ class Curation:
         return web.json_response({"removed": [dataclasses.asdict(each) for each in removed]})
 
 
-def _check(
+def _describe_reading(
     source: sources.Source,
     selections: Sequence[sources.Selection],
-    fetcher: fetch.Fetcher,
+    found: reading.Reading,
 ) -> dict[str, Any]:
-    """Read the source as if for the first time, changing nothing, and say all that was found."""
-    found = reading.read(refresh.boot_source(source), fetcher, {}, units.utc_now())
+    """Return all that was found in a source, and what the selections want of it."""
     chosen = select.choose(
         found.products,
         [select.Selection(s.os, s.release, s.arches, s.subarches, s.labels) for s in selections],

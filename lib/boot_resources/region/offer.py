@@ -17,6 +17,7 @@ from boot_resources import notices
 from boot_resources.catalog import availability
 from boot_resources.plane import messages
 from boot_resources.store import disk as disks
+from boot_resources.store import regular
 
 logger = logging.getLogger(__name__)
 SCOPE = "offer"
@@ -127,8 +128,11 @@ class Offer:
 
 def _remembered(path: pathlib.Path) -> messages.AvailableImages | None:
     try:
-        return messages.AvailableImages.model_validate_json(path.read_bytes())
+        return messages.AvailableImages.model_validate_json(regular.read(path))
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.warning("%s cannot be read: %s; the catalog is asked anew", path, error.strerror)
         return None
     except pydantic.ValidationError:
         logger.warning("%s is damaged; the catalog is asked anew", path)

@@ -1,9 +1,10 @@
-"""The plane port: racks and other regions fetch from here. TLS, members only, read-only.
+"""The plane port: racks and other regions fetch from here. TLS, members only.
 
 ========================================  =====================================================
 ``GET /v1/images?since=EPOCH&wait=S``     all available images; 304 where nothing is newer
 ``GET /v1/objects/SHA256``                the bytes of a proved object; one Range
 ``GET /v1/objects/SHA256/map``            its block map
+``POST /v1/objects/SHA256/complaint``     its bytes came wrong; it is hashed here
 ``GET /v1/health``                        who answers here
 ========================================  =====================================================
 
@@ -21,6 +22,7 @@ from aiohttp import web
 import boot_resources
 from boot_resources import digests, notices
 from boot_resources.plane import members, messages
+from boot_resources.region import complaints
 from boot_resources.region import offer as offers
 from boot_resources.service import control, ranges, refusals, sending
 from boot_resources.store import objects, storage
@@ -54,6 +56,7 @@ class PlanePort:
         self._store = store
         self._offer = offer
         self._member_file = member_file
+        self._complaints = complaints.Complaints(store)
         # The certificate shown on each open connection.
         self._open: dict[asyncio.Transport, bytes] = {}
         self.served = dict.fromkeys(_ROLES, 0)
@@ -68,6 +71,7 @@ class PlanePort:
         app.router.add_get("/v1/images", self._images)
         app.router.add_get("/v1/objects/{sha256}", self._object)
         app.router.add_get("/v1/objects/{sha256}/map", self._block_map)
+        app.router.add_post("/v1/objects/{sha256}/complaint", self._complaint)
         app.router.add_get("/v1/health", self._health)
         return app
 
@@ -76,18 +80,28 @@ class PlanePort:
 
         A list that cannot be read is said in a notice; the last good one stays in force.
         """
+        seen: members.Members | None = None
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            listed = self._member_file.current()
-            self._board.state(SCOPE, _about_list(self._member_file.problem))
-            self._board.state(refusals.SCOPE, self.refused.notices())
-            self._open = {t: shown for t, shown in self._open.items() if not t.is_closing()}
-            for transport, certificate in self._open.items():
-                try:
-                    listed.admit(certificate, _ROLES)
-                except members.NotAMember as error:
-                    logger.warning("cut a connection: %s", error)
-                    transport.abort()
+            try:
+                listed = self._member_file.current()
+                self._board.state(SCOPE, _about_list(self._member_file.problem))
+                self._board.state(refusals.SCOPE, self.refused.notices())
+                self._open = {t: shown for t, shown in self._open.items() if not t.is_closing()}
+                if listed is not seen:
+                    self._cut_who_left(listed)
+                    seen = listed
+            except Exception:
+                # Whoever leaves the list later must be cut all the same.
+                logger.exception("the member list could not be looked at; it is looked at again")
+
+    def _cut_who_left(self, listed: members.Members) -> None:
+        for transport, certificate in self._open.items():
+            try:
+                listed.admit(certificate, _ROLES)
+            except members.NotAMember as error:
+                logger.warning("cut a connection: %s", error)
+                transport.abort()
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: control.Handler) -> web.StreamResponse:
@@ -158,6 +172,10 @@ class PlanePort:
         except OSError as error:
             return await self._unreadable(sha256, error)
         return web.Response(body=block_map.to_bytes(), content_type="application/octet-stream")
+
+    async def _complaint(self, request: web.Request) -> web.StreamResponse:
+        self._complaints.note(_name_of(request), request.remote or "a member")
+        return web.Response(status=202)
 
     async def _unreadable(self, sha256: str, error: OSError) -> web.Response:
         await self._recheck(sha256, error)

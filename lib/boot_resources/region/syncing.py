@@ -271,7 +271,7 @@ class Syncing:
     def _say_how_it_is(self) -> None:
         """Say what is so of the disk, and show all that stands to the other units."""
         try:
-            self._disk.state()
+            self._disk.state(self.engine.wanted)
             if not self._stop.is_set():
                 self._mirror_notices()
         except Exception:

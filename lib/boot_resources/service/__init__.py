@@ -3,7 +3,8 @@
 ``ranges``     which bytes of an object a request asks for (RFC 9110)
 ``sending``    those bytes onto a connection
 ``ports``      listen, or say who holds the port
-``doors``      who comes in by a port, how many, and for how long
+``doors``      how one comes in by a port, and for how long
+``places``     how many may come in, and who leaves where all places are taken
 ``refusals``   who was turned away: counted, logged, noticed
 ``control``    the local socket on which the command talks to a controller
 ``local``      the other end of that socket

@@ -2,8 +2,8 @@
 
 Always true, whatever comes in:
 
-- No more than ``connections`` are open, those in the middle of a handshake included. In a full
-  house idle ones give way first, and no address keeps another out (``who_leaves``).
+- No more than ``connections`` are open, those in the middle of a handshake included. Who leaves
+  when all are taken is decided in ``places``.
 - A handshake has ``HANDSHAKE_SECONDS``. The head of a request must be whole ``IDLE_SECONDS`` after
   the connection was made or the last answer was given. An answer of which no byte is taken for
   ``SILENCE_SECONDS`` is cut, and a body that nobody asked for is read for ``LINGER_SECONDS``.
@@ -12,7 +12,6 @@ Always true, whatever comes in:
 """
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import errno
@@ -20,13 +19,13 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from boot_resources.service import refusals
+from boot_resources.service import places, refusals
 
 logger = logging.getLogger(__name__)
 SERVER = "boot-resources"
@@ -43,53 +42,14 @@ STOP_SECONDS = 10.0
 """How long open transfers may go on after SIGTERM."""
 _GOODBYE_SECONDS = 5.0
 """How long the other end may take to say goodbye in TLS."""
-_AT_ONCE = 64
-"""Newcomers let in in one turn of the event loop."""
+_AT_ONCE = 16
+"""Newcomers received in one turn of the event loop; who is served waits for no more of them."""
 _PAUSE = 0.5
 """Seconds until it is tried again where the host has no descriptor left."""
 _SPARE_DESCRIPTORS = 256
 """Of the process, for everything but connections and what they send."""
 _CURE_FULL = "find out who keeps them open; or let the port have more connections"
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Guest:
-    """One open connection, as it is now.
-
-    Attributes:
-        address: where it comes from, without the port; empty on a local socket.
-        since: when it was opened, seconds of the event loop's clock.
-        busy: whether a request of its is being answered.
-    """
-
-    address: str
-    since: float
-    busy: bool
-
-
-def who_leaves(guests: Collection[Guest], newcomer: str) -> Guest | None:
-    """Decide whose place somebody from the address ``newcomer`` takes in a full house.
-
-    The oldest idle guest of the address that has most idle ones goes. Where all are busy, the
-    address with most guests gives up its oldest one, if it keeps at least as many as the newcomer
-    then has; if not, None: the newcomer is turned away. So machines behind one address share all
-    places, and a single host cannot keep the others out.
-    """
-    idle = [guest for guest in guests if not guest.busy]
-    if idle:
-        return _oldest(idle, _fullest(idle)[0])
-    address, most = _fullest(guests)
-    here = sum(guest.address == newcomer for guest in guests)
-    return _oldest(guests, address) if most > here + 1 else None
-
-
-def _fullest(guests: Collection[Guest]) -> tuple[str, int]:
-    return collections.Counter(guest.address for guest in guests).most_common(1)[0]
-
-
-def _oldest(guests: Collection[Guest], address: str) -> Guest:
-    return min((g for g in guests if g.address == address), key=lambda guest: guest.since)
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +77,15 @@ async def opened(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     assert runner.server is not None
-    door = _Door(runner.server, listening, refused, tls, min(connections, _affordable()))
+    affordable = _affordable()
+    if affordable < connections:
+        logger.warning(
+            "the %s takes %d connections and not %d: the process may have no more descriptors",
+            refused.port,
+            affordable,
+            connections,
+        )
+    door = _Door(runner.server, listening, refused, tls, min(connections, affordable))
     door.open()
     try:
         yield
@@ -147,6 +115,13 @@ def _affordable() -> int:
     return max(16, (soft - _SPARE_DESCRIPTORS) // 2)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Guest(places.Guest):
+    """One open connection, and its socket."""
+
+    accepted: socket.socket
+
+
 class _Door:
     """Accepts connections. Belongs to the event loop."""
 
@@ -162,9 +137,8 @@ class _Door:
         self.refused = refused
         self._listening = listening
         self._tls = tls
-        self._most = connections
         self._loop = asyncio.get_running_loop()
-        self._connected: dict[_Connection, socket.socket] = {}
+        self._places = places.Places[_Guest](connections)
         self._greeting: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
 
@@ -186,15 +160,27 @@ class _Door:
         """Have those leave who say no goodbye: a loop does not end under an open connection."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                while self._connected:
-                    for accepted in list(self._connected.values()):
+                while self._places:
+                    for guest in list(self._places):
                         with contextlib.suppress(OSError):
-                            accepted.shutdown(socket.SHUT_RDWR)
+                            guest.accepted.shutdown(socket.SHUT_RDWR)
                     await asyncio.sleep(0.01)
 
-    def left(self, connection: "_Connection") -> None:
+    def greeted(self, guest: _Guest) -> None:
+        """Note that a connection is made, its handshake over."""
+        self._places.greet(guest, self._loop.time())
+
+    def asked(self, guest: _Guest) -> bool:
+        """Return whether a request has a place to be answered."""
+        return self._is_in(guest, self._places.ask(guest, self._loop.time()))
+
+    def answered(self, guest: _Guest) -> None:
+        """Note that a request has its answer."""
+        self._places.rest(guest, self._loop.time())
+
+    def left(self, guest: _Guest) -> None:
         """Note that a connection is closed."""
-        self._connected.pop(connection, None)
+        self._places.leave(guest)
 
     def _let_in(self) -> None:
         for _ in range(_AT_ONCE):
@@ -216,20 +202,38 @@ class _Door:
         self._again = self._loop.call_later(_PAUSE, self.open)
 
     def _receive(self, accepted: socket.socket, address: str) -> None:
-        if len(self._connected) >= self._most and not self._make_room(address):
+        guest = _Guest(address, accepted)
+        if not self._is_in(guest, self._places.come(guest, self._loop.time())):
             accepted.close()
             return
         if accepted.family != socket.AF_UNIX:
             silence = int(SILENCE_SECONDS * 1000)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence)
         accepted.setblocking(False)
-        connection = _Connection(self, address)
-        self._connected[connection] = accepted
-        greeting = self._loop.create_task(self._greet(accepted, connection))
+        greeting = self._loop.create_task(self._greet(guest))
         self._greeting.add(greeting)
         greeting.add_done_callback(self._greeting.discard)
 
-    async def _greet(self, accepted: socket.socket, connection: "_Connection") -> None:
+    async def _greet(self, guest: _Guest) -> None:
+        try:
+            await self._shake_hands(guest)
+        except OSError as error:
+            self.left(guest)
+            why = _why_no_handshake(error)
+            if why:
+                self.refused.note(refusals.Reason.HANDSHAKE, guest.address, why)
+            else:
+                logger.debug("%s hung up at once: %s", guest.address, error)
+        except asyncio.CancelledError:
+            self.left(guest)
+            raise
+        except Exception:
+            # A defect of ours; it keeps no place.
+            logger.exception("%s could not be received", guest.address)
+            self.left(guest)
+            guest.accepted.close()
+
+    async def _shake_hands(self, guest: _Guest) -> None:
         tls: dict[str, Any] = {}
         if self._tls is not None:
             tls = {
@@ -237,64 +241,67 @@ class _Door:
                 "ssl_handshake_timeout": HANDSHAKE_SECONDS,
                 "ssl_shutdown_timeout": _GOODBYE_SECONDS,
             }
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted, **tls)
-        except OSError as error:
-            self.left(connection)
-            why = _why_no_handshake(error)
-            if why:
-                self.refused.note(refusals.Reason.HANDSHAKE, connection.address, why)
-            else:
-                logger.debug("%s hung up at once: %s", connection.address, error)
-        except asyncio.CancelledError:
-            self.left(connection)
-            raise
+        await self._loop.connect_accepted_socket(
+            lambda: _Connection(self, guest), guest.accepted, **tls
+        )
 
-    def _make_room(self, newcomer: str) -> bool:
-        """Have somebody leave a full house; return whether there is a place for ``newcomer``."""
-        guests = {connection.guest(): connection for connection in self._connected}
-        leaving = who_leaves(guests, newcomer)
-        address = newcomer if leaving is None else leaving.address
+    def _is_in(self, guest: _Guest, leaving: _Guest | None) -> bool:
+        """Have somebody leave where all places were taken; return whether that is another."""
+        if leaving is None:
+            return True
         self.refused.note(
             refusals.Reason.FULL,
-            address,
-            f"all {self._most} places are taken",
+            leaving.address,
+            f"all {self._places.most} places are taken",
             _CURE_FULL,
         )
-        if leaving is None:
+        if leaving is guest:
             return False
         # In the middle of a handshake there is no transport yet that could be told.
         with contextlib.suppress(OSError):
-            self._connected.pop(guests[leaving]).shutdown(socket.SHUT_RDWR)
+            leaving.accepted.shutdown(socket.SHUT_RDWR)
         return True
 
 
 class _Connection(web.RequestHandler):
     """The HTTP of one connection."""
 
-    def __init__(self, door: _Door, address: str) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, door: _Door, guest: _Guest) -> None:
         super().__init__(
             door.server,
-            loop=loop,
+            loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
             auto_decompress=False,
             logger=logger,
         )
-        self.address = address
-        self._since = loop.time()
         self._door = door
+        self._guest = guest
 
-    def guest(self) -> Guest:
-        """Return what this connection is now."""
-        return Guest(self.address, self._since, self._request_in_progress or bool(self._messages))
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a request."""
+        self._door.greeted(self._guest)
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back."""
         super().connection_lost(exc)
-        self._door.left(self)
+        self._door.left(self._guest)
+
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        """Answer a request, to its last byte, if it has a place."""
+        if not self._door.asked(self._guest):
+            request_handler = _turn_away
+        try:
+            return await super()._handle_request(request, start_time, request_handler)
+        finally:
+            self._door.answered(self._guest)
 
     def handle_error(
         self,
@@ -323,8 +330,16 @@ class _Connection(web.RequestHandler):
         # The library's first line says what is wrong; what follows quotes the request.
         line = why.strip().partition("\n")[0].rstrip(":")
         self._door.refused.note(
-            refusals.Reason.REQUEST, self.address or "a local process", f"no HTTP: {line}"
+            refusals.Reason.REQUEST, self._guest.address or "a local process", f"no HTTP: {line}"
         )
+
+
+async def _turn_away(_: web.BaseRequest) -> web.StreamResponse:
+    answer = web.Response(status=503, text="all places are taken; ask again soon\n")
+    answer.headers["Server"] = SERVER
+    answer.headers["Retry-After"] = "1"
+    answer.force_close()
+    return answer
 
 
 def _why_no_handshake(error: OSError) -> str:

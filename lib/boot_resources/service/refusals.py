@@ -75,7 +75,7 @@ class Refusals:
         noticed: Collection[Reason] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._port = port
+        self.port = port
         self._noticed = noticed
         self._clock = clock
         self._lock = threading.Lock()
@@ -106,13 +106,13 @@ class Refusals:
             self._in_window += 1
             place = self._in_window
         if unsaid:
-            logger.warning("%d more were refused at the %s and not logged", unsaid, self._port)
+            logger.warning("%d more were refused at the %s and not logged", unsaid, self.port)
         if place <= LINES:
-            logger.warning("refused %s at the %s: %s", refusal.who, self._port, refusal.why)
+            logger.warning("refused %s at the %s: %s", refusal.who, self.port, refusal.why)
         elif place == LINES + 1:
             logger.warning(
                 "more are refused at the %s; for a minute they are counted and not logged",
-                self._port,
+                self.port,
             )
 
     def _turn(self, now: float) -> int:
@@ -143,7 +143,7 @@ class Refusals:
                 if refusal is None or now - when >= REMEMBERED:
                     self._stated.pop(reason, None)
                 elif now - stated_at >= WINDOW:
-                    self._stated[reason] = (now, _notice(self._port, refusal))
+                    self._stated[reason] = (now, _notice(self.port, refusal))
             return [notice for _, notice in self._stated.values()]
 
 

@@ -22,8 +22,8 @@ class Storage(values.Table):
     reserve: values.Size = units.GIB
     """Space that a sync leaves free on that file system (size)."""
     removed_grace: values.Duration = 7 * 86400.0
-    """How long objects that no image needs any more stay in ``removed/``, and damaged ones in
-    ``damaged/`` (duration)."""
+    """How long objects that no image needs any more stay in ``removed/`` or ``unknown/``, and
+    damaged ones in ``damaged/`` (duration)."""
     superseded_grace: values.Duration = 86400.0
     """How long an older version is still served beside its available successor (duration)."""
     scrub_period: values.Duration = pydantic.Field(default=7 * 86400.0, ge=1.0)

@@ -70,6 +70,12 @@ def without_credentials(url: str) -> str:
     return f"{head}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
+def holds_password(url: str) -> bool:
+    """Return whether ``url`` holds a password, even where it is no URL that can be used."""
+    authority = url.strip().partition("//")[2].partition("/")[0]
+    return ":" in authority.rpartition("@")[0]
+
+
 def credentials(url: str) -> tuple[str, str] | None:
     """Return the user name and password that ``url`` holds, decoded, or None."""
     parts = urllib.parse.urlsplit(url)
@@ -144,13 +150,42 @@ def follow(operator_url: str, url: str, target: str, resolve: Resolve = resolve)
 
 def _kinds(host: str, resolve: Resolve) -> set[str]:
     """Return of which kinds the addresses of ``host`` are that are not of the public Internet."""
-    found = (ipaddress.ip_address(text.partition("%")[0]) for text in resolve(host))
-    return {_kind(address) for address in found if not address.is_global}
+    found = (_reached(ipaddress.ip_address(text.partition("%")[0])) for text in resolve(host))
+    return {_kind(address) for address in found if not _is_public(address)}
 
 
-def _kind(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return _kind(address.ipv4_mapped)
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_LAST_IN = (
+    # Obsolete, but some systems still take such an address for the one in it (RFC 4291, 2.5.5.1).
+    ipaddress.IPv6Network("::/96"),
+    # The well-known prefix of a translator to IPv4 (RFC 6052).
+    ipaddress.IPv6Network("64:ff9b::/96"),
+)
+"""Where the last 32 bits of an address are the IPv4 address that it leads to."""
+_LOCAL_TRANSLATION = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""Leads where a network's own translator says (RFC 8215)."""
+
+
+def _reached(address: _Address) -> _Address:
+    """Return the IPv4 address that an IPv6 address stands for; where it is none, itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.is_unspecified or address.is_loopback:
+        return address
+    if any(address in network for network in _LAST_IN):
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        # Site-local addresses are deprecated, and still private where they are used (RFC 3879).
+        is_local = address.is_site_local or address in _LOCAL_TRANSLATION
+        return address.is_global and not is_local
+    return address.is_global
+
+
+def _kind(address: _Address) -> str:
     # The unspecified address leads to this host.
     if address.is_loopback or address.is_unspecified:
         return "loopback"

@@ -53,7 +53,9 @@ _OPTIONS = [
 logging.getLogger("gnupg").setLevel(logging.ERROR)
 
 
-_SECRET = re.compile(r"proxy|pass|token|secret|credential", re.IGNORECASE)
+_GIVEN_TO_GPG = re.compile(r"PATH|TMPDIR|LANG|LC_[A-Z]+")
+"""Names of the variables of our environment that gpg gets: where its parts are, where temporary
+files go, and in which encoding names are written."""
 
 
 class KeyringError(errors.SettingsError):
@@ -153,8 +155,8 @@ class _BoundedGpg(gnupg.GPG):  # type: ignore[misc]
 
 
 def _environment() -> dict[str, str]:
-    """Return ours without what a proxy or a database may have put there: gpg asks nobody."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    """Return what gpg needs of ours: the rest may hold passwords of whatever kind."""
+    return {name: value for name, value in os.environ.items() if _GIVEN_TO_GPG.fullmatch(name)}
 
 
 class _Gpg:

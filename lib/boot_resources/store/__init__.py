@@ -12,6 +12,7 @@
 ``intake``    objects out of a directory of somebody else
 ``maas``      what an image-storage of MAAS looks like
 ``regular``   no link is followed, nothing but a file is opened
+``kept``      what nobody needs now, for a while
 ``storage``   a region's image-storage, made of the above
 
 The region's storage and the rack's cache both stand on ``objects`` and ``partial``; they differ in

@@ -24,6 +24,8 @@ from boot_resources.store import regular
 
 logger = logging.getLogger(__name__)
 READABLE_BY_OWNER = 0o640
+_CANNOT_CONFIRM = frozenset({errno.EROFS, errno.EACCES, errno.EINVAL, errno.ENOTSUP})
+"""What fsync(2) and open(2) say of a directory whose names are not ours to make durable."""
 
 
 class Calls:
@@ -135,12 +137,13 @@ class Disk(Calls):
         """Make names in a directory durable that we found there, before anything rests on them.
 
         Whoever made them may have been killed before that. Where we cannot, because the disk takes
-        no change or the directory is not ours, nothing of ours will rest on them.
+        no change, its file system knows no such thing (autofs, squashfs) or the directory is not
+        ours, nothing of ours will rest on them.
         """
         try:
             self.sync_directory(path)
         except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES):
+            if error.errno not in _CANNOT_CONFIRM:
                 raise
 
     def touch(self, path: pathlib.Path) -> None:

@@ -111,14 +111,6 @@ def look_at_store(root: pathlib.Path) -> Found:
     return Found(owner)
 
 
-def recorded_owner(root: pathlib.Path) -> str | None:
-    """Return the cluster whose store ``root`` says it is; None where it says nothing."""
-    try:
-        return str(json.loads((root / "store.json").read_text())["owner"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 class Hold:
     """A directory that is ours while this lasts: until ``release``, or the end of the process."""
 

@@ -14,7 +14,7 @@ import enum
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 
 from boot_resources import errors
@@ -99,9 +99,13 @@ class Intake:
         self._wanted = wanted
         self._sizes = frozenset(wanted.values())
         self._cancelled = cancelled
+        # Directories that the operating system does not let us look into.
+        self._closed: list[File] = []
 
     def run(self) -> list[File]:
         """Take all that is wanted and right; return what became of each file, by its path.
+
+        A directory below that cannot be read counts as one unreadable file.
 
         Raises:
             NoDirectory: it is not one, cannot be read, or is the store's own.
@@ -117,7 +121,7 @@ class Intake:
         right = {file.sha256: file for file in hashed if file.outcome is Outcome.TAKEN}
         self._store.room_for({sha256: self._wanted[sha256] for sha256 in right}).require()
         self._enter("copying", sum(file.size for file in right.values()))
-        judged = {file.path: file for file in (*found, *hashed)}
+        judged = {file.path: file for file in (*found, *self._closed, *hashed)}
         for file in hashed:
             if file.outcome is Outcome.TAKEN:
                 judged[file.path] = self._take(file)
@@ -135,19 +139,25 @@ class Intake:
                 "to take over a store of another cluster, stop the region and run "
                 "`boot-resources store adopt` without a directory",
             )
-        try:
-            yield from _walk(top, own)
-        except OSError as error:
-            raise NoDirectory(
-                f"{error.filename or top} cannot be read: {error.strerror}",
-                "name a directory that the region's user can read; nothing was taken",
-            ) from error
+
+        def closed(directory: pathlib.Path, error: OSError) -> None:
+            if directory == top:
+                raise NoDirectory(
+                    f"{top} cannot be read: {error.strerror}",
+                    "name a directory that the region's user can read; nothing was taken",
+                ) from error
+            self._closed.append(_unreadable(File(directory, 0, Outcome.UNREADABLE), error))
+
+        yield from _walk(top, own, closed)
 
     def _look(self, path: pathlib.Path) -> File:
         """Judge a file by its name and size; TAKEN stands for: its bytes decide."""
         if self._cancelled():
             raise audit.Ended
-        there = regular.look(path)
+        try:
+            there = regular.look(path)
+        except OSError as error:
+            return _unreadable(File(path, 0, Outcome.UNREADABLE), error)
         if there is None:
             return File(path, 0, Outcome.UNREADABLE, detail="it is gone")
         size = there.st_size
@@ -239,13 +249,28 @@ def _unreadable(file: File, error: OSError) -> File:
     )
 
 
-def _walk(directory: pathlib.Path, leave_out: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield the regular files below ``directory``; no link is followed."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            path = pathlib.Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                if path != leave_out:
-                    yield from _walk(path, leave_out)
-            elif entry.is_file(follow_symlinks=False):
-                yield path
+def _walk(
+    directory: pathlib.Path,
+    leave_out: pathlib.Path,
+    closed: Callable[[pathlib.Path, OSError], None],
+) -> Iterator[pathlib.Path]:
+    """Yield the regular files below ``directory``; no link is followed.
+
+    Args:
+        directory: where to begin.
+        leave_out: a directory that is not looked into.
+        closed: is told of each directory that cannot be read, and why.
+    """
+    try:
+        with os.scandir(directory) as found:
+            entries = list(found)
+    except OSError as error:
+        closed(directory, error)
+        return
+    for entry in entries:
+        path = pathlib.Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            if path != leave_out:
+                yield from _walk(path, leave_out, closed)
+        elif entry.is_file(follow_symlinks=False):
+            yield path

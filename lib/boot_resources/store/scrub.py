@@ -6,7 +6,8 @@ block map that the proof left, in the order of the objects' names, at a rate tha
 once in a *period*. Where it is lies on the disk, so that a restart goes on there.
 
 Always true: the scrub changes nothing but its own position. What is suspicious it tells its owner,
-who decides. It runs at the lowest priority, in a thread of its own, one block at a time; between
+who decides. An object that it fails at twice is passed over until the next pass, and keeps it from
+nothing else. It runs at the lowest priority, in a thread of its own, one block at a time; between
 two blocks it holds nothing open, so that what is evicted meanwhile gives its space back.
 """
 
@@ -53,7 +54,8 @@ class Position:
     Attributes:
         sha256: the object that is read next; the empty string before the first.
         block: its block that is read next.
-        passed: when the last whole pass ended, seconds since the epoch; None before the first.
+        passed: when the last whole pass ended, seconds since the epoch; None before the first. One
+            that passed an object over is not whole.
     """
 
     sha256: str = ""
@@ -143,6 +145,7 @@ class Scrub:
         self._period = period
         self._room = room
         self._kept = time.monotonic()
+        self._is_whole = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scrub", daemon=True)
 
@@ -179,25 +182,44 @@ class Scrub:
             except audit.Ended:
                 break
             except Exception:
-                # A defect, or a host that is short of something, must not end it for good.
-                logger.exception("the scrub could not go on; it tries again later")
-                self._stop.wait(min(_LONGEST_PAUSE, self._period))
+                logger.exception("the scrub could not begin a pass; it tries again later")
+                self._rest()
         self._keep()
+
+    def _rest(self) -> bool:
+        """Wait after a failure; return whether the scrub is to end."""
+        return self._stop.wait(min(_LONGEST_PAUSE, self._period))
 
     def _pass(self) -> None:
         """Read all that is there, from the position on."""
         sizes = dict(self._holdings())
         names = sorted(sizes)
         total = sum(sizes.values())
+        self._is_whole = True
         for sha256 in names[bisect.bisect_left(names, self.position.sha256) :]:
             if sha256 != self.position.sha256:
                 self.position = dataclasses.replace(self.position, sha256=sha256, block=0)
-            if not self._read(sha256, total):
+            if not self._read_or_pass_over(sha256, total):
                 return
-        self.position = Position(passed=time.time())
+        self.position = Position(passed=time.time() if self._is_whole else self.position.passed)
         self._keep()
         if not total:
             self._stop.wait(pause(0, 0, self._period))
+
+    def _read_or_pass_over(self, sha256: str, total: int) -> bool:
+        """Read an object, after a failure once more; return whether the scrub is to go on."""
+        for what_follows in ("it tries again later", "it passes the object over"):
+            try:
+                return self._read(sha256, total)
+            except audit.Ended:
+                raise
+            except Exception:
+                # A defect, or a host that is short of something, must not end it for good.
+                logger.exception("the scrub failed at object %s; %s", sha256, what_follows)
+                if self._rest():
+                    return False
+        self._is_whole = False
+        return True
 
     def _read(self, sha256: str, total: int) -> bool:
         """Read an object from the position on; return whether the scrub is to go on."""

@@ -1,10 +1,8 @@
 """A region's image-storage: the objects that the catalog wants, and nothing that it cannot prove.
 
-What the catalog no longer wants is not deleted at once: it moves to ``removed/`` and goes after a
-grace time, so that a mistake of the catalog can be undone. What turned out damaged stays in
-``damaged/`` for the same time, to be looked at. Both go sooner, the oldest first, where a sync
-needs the space. Files that this cluster did not put into its own directories (``lost+found``, an
-operator's own) stay.
+What the catalog no longer wants is not deleted at once, nor is what turned out damaged: both are
+kept for a grace time (see ``store.kept``). Files that this cluster did not put into its own
+directories (``lost+found``, an operator's own) stay.
 
 Always true: an object that turns out not to be what was proved is held no longer, and whoever was
 named at construction hears of it. All methods but ``held`` wait for the disk: an event loop calls
@@ -15,21 +13,10 @@ import dataclasses
 import logging
 import pathlib
 import threading
-import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from boot_resources import digests
-from boot_resources.store import (
-    audit,
-    blocks,
-    facts,
-    identity,
-    objects,
-    partial,
-    regular,
-    space,
-)
+from boot_resources.store import audit, blocks, facts, identity, kept, objects, partial, space
 from boot_resources.store import disk as disks
 from boot_resources.store import scrub as scrubs
 
@@ -60,12 +47,11 @@ class Storage:
     ) -> None:
         self.root = root
         self.reserve = reserve
-        self._grace = grace
         self._lost = lost
         self._hold: identity.Hold | None = None
         self._disk = disk or disks.Disk()
         self._tree = objects.ObjectTree(root, self._disk)
-        self._removed = root / "removed"
+        self._keeping = kept.Keeping(self._tree, grace)
         # Protects the dictionary.
         self._lock = threading.Lock()
         # Held from the look at who is held until what is lost is out of the way.
@@ -84,7 +70,7 @@ class Storage:
         self._hold = identity.establish(self.root, mark, self._disk)
         try:
             self._tree.prepare()
-            objects.prepare_directory(self._disk, self._removed)
+            self._keeping.prepare()
             report = audit.audit(self._tree, cancelled)
         except OSError as error:
             self.stop()
@@ -92,6 +78,8 @@ class Storage:
         except audit.Ended:
             self.stop()
             raise
+        for finding in report.findings:
+            _log(finding)
         with self._lock:
             self._held = dict(report.sound)
         return report
@@ -114,7 +102,7 @@ class Storage:
         held = self.held()
 
         def take_out(finding: audit.Finding) -> audit.Finding:
-            return self._lose(held.get(finding.sha256), finding)
+            return self._lose(held.get(finding.sha256), finding) or finding
 
         report = audit.verify(self._tree, advance, cancelled=cancelled, take_out=take_out)
         seen = report.sound.keys() | {finding.sha256 for finding in report.findings}
@@ -142,7 +130,7 @@ class Storage:
         """Hash one object that seems not to be sound; where it is not, it is held no longer.
 
         Returns:
-            what is wrong with it; None where nothing is, or it is not held.
+            what is wrong with it; None where nothing is, or it is not held, or no longer.
 
         Raises:
             audit.Ended: ``cancelled`` said so.
@@ -199,25 +187,28 @@ class Storage:
         with self._lock:
             return self._held.get(sha256)
 
-    def _lose(self, proof: facts.Proof | None, finding: audit.Finding) -> audit.Finding:
-        """Set an object aside and hold it no longer; return the finding, with what failed of that.
+    def _lose(self, proof: facts.Proof | None, finding: audit.Finding) -> audit.Finding | None:
+        """Set an object aside and hold it no longer.
 
         Args:
-            proof: the very proof that was in force when the object was looked at; where another
-                is by now, the object came anew and the finding is not about it.
+            proof: the very proof that was in force when the object was looked at.
             finding: what is wrong with it.
+
+        Returns:
+            the finding, with what failed of that; None where another proof is in force by now, or
+            none: the object came anew, or was dropped, and the finding is not about it.
         """
         sha256 = finding.sha256
         with self._losing:
             if self._proof_in_force(sha256) is not proof:
-                return finding
+                return None
             # In this order: what is held no longer may be fetched again at once, and what comes
             # then must not be moved.
             finding = audit.set_aside(self._tree, finding)
             with self._lock:
                 self._held.pop(sha256, None)
         if proof is not None:
-            logger.warning("object %s was %s: %s", sha256, finding.verdict, finding.detail)
+            _log(finding)
             self._lost(finding)
         return finding
 
@@ -237,8 +228,7 @@ class Storage:
     def room_for(self, wanted: dict[str, int]) -> space.Room:
         """Return the room that the missing ones of ``wanted`` (sha256 to bytes) need and have.
 
-        Where it lacks, what is kept for a grace time goes before that is over: what is damaged,
-        then what the cluster removed, each the oldest first, and no more than is needed.
+        Where it lacks, what is kept for a grace time makes way if that is enough (``store.kept``).
         """
         reserved = {occupied.sha256: occupied.space for occupied in self._tree.partials()}
         held = self.held()
@@ -248,23 +238,17 @@ class Storage:
             for sha256, size in missing.items()
         )
         new = len(missing.keys() - reserved.keys())
-        room = space.room(self.root, needed, self.reserve, new)
-        for path in self._kept_for_a_while() if not room.is_enough else ():
-            self._disk.remove(path)
-            room = space.room(self.root, needed, self.reserve, new)
-            if room.is_enough:
-                break
-        return room
+        return self._keeping.make_room(lambda: space.room(self.root, needed, self.reserve, new))
 
     def restore(self, sha256: str) -> facts.Proof | None:
-        """Hold an object again that was removed and is still there; None where it is not.
+        """Hold an object again that was dropped and is still kept; None where it is not.
 
         Its bytes prove it anew.
         """
-        removed = self._removed / sha256
-        if regular.look(removed) is None:
+        kept_at = self._keeping.find(sha256)
+        if kept_at is None:
             return None
-        self._disk.rename(removed, self._tree.path(sha256))
+        self._disk.rename(kept_at, self._tree.path(sha256))
         try:
             proof = self._tree.prove_again(sha256).proof
         except objects.ObjectChanged:
@@ -290,8 +274,14 @@ class Storage:
             self._held[incoming.sha256] = proof
         return proof
 
-    def tidy(self, wanted: AbstractSet[str]) -> list[str]:
-        """Move what is not ``wanted`` to ``removed/``; delete what was kept past its grace.
+    def tidy(
+        self, wanted: AbstractSet[str], was_needed: Callable[[str], bool] = lambda _: True
+    ) -> list[str]:
+        """Put away what is not ``wanted``; delete what was kept for its grace time.
+
+        Args:
+            wanted: the objects that stay.
+            was_needed: whether the catalog needed an object once, and so dropped it on purpose.
 
         Returns:
             the objects that are no longer held.
@@ -303,28 +293,13 @@ class Storage:
         # Also what an earlier call dropped and the disk did not let it move.
         there = {occupied.sha256 for occupied in self._tree.whole()}
         for sha256 in sorted((there - wanted) | set(dropped)):
-            # The grace counts from now; the file's own time is of no further use.
-            self._tree.move_out(sha256, self._removed / sha256)
+            self._keeping.put(sha256, was_needed=was_needed(sha256))
         for occupied in list(self._tree.partials()):
             if occupied.sha256 not in wanted:
                 self._tree.remove_partial(occupied.sha256)
-        past = time.time() - self._grace
-        for path, since in self._kept_for_a_while().items():
-            if since < past:
-                self._disk.remove(path)
+        self._keeping.expire()
         return dropped
 
-    def _kept_for_a_while(self) -> dict[pathlib.Path, float]:
-        """Return what may go where space is needed, in that order, and since when it is there.
 
-        These are files that this cluster put there; a stranger's thing has no object's name, or is
-        no file.
-        """
-        kept = []
-        for directory in (self._tree.damaged, self._removed):
-            for path in directory.iterdir():
-                found = regular.look(path)
-                if found is not None and digests.is_sha256(path.name):
-                    # Seconds since the epoch: the time was set when it came here.
-                    kept.append((directory == self._removed, found.st_mtime, path))
-        return {path: since for _, since, path in sorted(kept)}
+def _log(finding: audit.Finding) -> None:
+    logger.warning("object %s was %s: %s", finding.sha256, finding.verdict, finding.detail)

@@ -2,6 +2,7 @@
 
 ``refresh``   the leader reads the source and makes the catalog follow it
 ``upstream``  one object from the source into the store
+``needs``     what the catalog needed once: only that was dropped on purpose
 ``metering``  what came from upstream, into the ledger
 ``wording``   what a pass says to an operator
 ``progress``  how far a pass is, for people who wait

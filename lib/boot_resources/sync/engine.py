@@ -1,8 +1,9 @@
 """One pass of a region's sync: refresh, space, fetch, hold, offer, tidy.
 
 Always true: a pass works from what the catalog wants and what the disk holds, and remembers
-nothing that it needs; it can stop anywhere and be run again. Nothing is fetched before there is
-room for all that is missing. What cannot be had is said in a notice, and the rest goes on.
+nothing that it needs; it can stop anywhere and be run again. What earlier passes saw decides only
+how long a dropped object is kept. Nothing is fetched before there is room for all that is missing.
+What cannot be had is said in a notice, and the rest goes on.
 """
 
 import dataclasses
@@ -14,11 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent import futures
 
+import sqlalchemy as sa
+
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, database, holdings, sources
+from boot_resources.catalog import availability, cluster, database, holdings, sources
 from boot_resources.source import address, fetch, reading
 from boot_resources.store import facts, space, storage
-from boot_resources.sync import metering, progress, refresh, upstream, wording
+from boot_resources.sync import metering, needs, progress, refresh, upstream, wording
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Outcome:
     Attributes:
         objects: objects that it brought.
         upstream_bytes: payload bytes that came from the boot source.
-        restored: objects that were removed before and came back from ``removed/``.
+        restored: objects that were removed before and came back from where they are kept.
         failures: what could not be brought, and why.
         dropped: objects that no image needs any more.
         unread: whether a document of the source could not be had.
@@ -87,7 +90,12 @@ class Rules:
 
 
 class Engine:
-    """The sync of one region. ``run`` is called by one thread at a time."""
+    """The sync of one region. ``run`` is called by one thread at a time.
+
+    Attributes:
+        progress: how far a pass is.
+        wanted: the objects that the catalog wanted at the last pass; None before the first.
+    """
 
     def __init__(
         self,
@@ -122,6 +130,8 @@ class Engine:
         self._offer_changed = offer_changed
         # What the source gave wrongly, or what came right and is disputed, and why.
         self._wrong: dict[str, errors.BootResourcesError] = {}
+        self._needs = needs.Needs()
+        self.wanted: frozenset[str] | None = None
         self._meter = metering.Meter(catalog, region)
         self.progress = progress.Progress()
 
@@ -137,6 +147,9 @@ class Engine:
         """
         unread = False
         try:
+            # Before the settings or the source change what is needed.
+            with self._catalog.read() as conn:
+                self._see_needs(conn)
             if read_source:
                 self.progress.enter("source")
                 unread = self._read_source()
@@ -179,6 +192,7 @@ class Engine:
         with self._catalog.read() as conn:
             wanted = holdings.wanted_objects(conn)
             recorded = holdings.held(conn, self._region)
+        self.wanted = frozenset(each.sha256 for each in wanted)
         self._agree(self._store.held(), recorded)
         held = self._store.held()
         missing = [each for each in wanted if each.sha256 not in held]
@@ -314,11 +328,16 @@ class Engine:
         if changes.available:
             self._offer_changed()
 
+    def _see_needs(self, conn: sa.Connection) -> frozenset[str]:
+        needed = holdings.referenced(conn)
+        self._needs.look(cluster.identity(conn).epoch, needed)
+        return needed
+
     def _tidy(self) -> int:
         with self._catalog.write() as conn:
             expired = availability.expire_superseded(conn, self._rules.superseded_grace)
-            referenced = holdings.referenced(conn)
-        dropped = self._store.tidy(referenced)
+            needed = self._see_needs(conn)
+        dropped = self._store.tidy(needed, self._needs.had)
         if dropped:
             with self._catalog.write() as conn:
                 holdings.drop(conn, self._region, dropped)

@@ -96,7 +96,7 @@ def refresh(
         managed = sources.get_source(conn)
         if managed is None:
             return Refreshed(None, (), None)
-        accepted = _accepted(conn, managed)
+        accepted = accepted_before(conn, managed)
         lowered = documents.lowered(conn, managed.id)
     found = reading.read(
         boot_source(managed.source),
@@ -129,7 +129,10 @@ def boot_source(source: sources.Source) -> reading.BootSource:
     return reading.BootSource(source.url, keys, source.allow_unsigned)
 
 
-def _accepted(conn: sa.Connection, managed: sources.ManagedSource) -> dict[str, guard.Accepted]:
+def accepted_before(
+    conn: sa.Connection, managed: sources.ManagedSource
+) -> dict[str, guard.Accepted]:
+    """Return the documents of a source that were accepted, by path."""
     return {
         path: guard.Accepted(
             updated=document.updated,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from boot_resources import units
-from boot_resources.service import doors
+from boot_resources.service import doors, places
 from support import cloud as clouds
 from support import endurance, towns, wire
 
@@ -160,15 +160,23 @@ class Story:
         self.rack = self.cloud.rack(self.cloud.region(self.image), size=64 * units.MIB)
         assert clouds.get(self.rack, self.image.path("squashfs")).body == self.content
 
-    def occupy(self, address: str) -> socket.socket:
-        """Ask for the object from an address of this host, and take only its first byte."""
+    def connect(self, address: str) -> socket.socket:
+        """Return a connection from an address of this host on which nothing was said yet."""
         machine = socket.socket()
         machine.settimeout(clouds.PATIENCE)
         machine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         machine.bind((address, 0))
         machine.connect(("127.0.0.1", self.rack.port))
-        path = self.image.path("squashfs")
-        machine.sendall(f"GET {path} HTTP/1.1\r\nHost: rack\r\n\r\n".encode())
+        return machine
+
+    def ask(self, file: str) -> bytes:
+        """Return what asks for a file of the image."""
+        return f"GET {self.image.path(file)} HTTP/1.1\r\nHost: rack\r\n\r\n".encode()
+
+    def occupy(self, address: str) -> socket.socket:
+        """Ask for the object from an address of this host, and take only its first byte."""
+        machine = self.connect(address)
+        machine.sendall(self.ask("squashfs"))
         assert machine.recv(1) == b"H"
         return machine
 
@@ -186,6 +194,8 @@ class Story:
 
 
 PLACES = 16
+SEATS = PLACES - PLACES // places.HALL
+"""Places of those who have asked."""
 
 
 @pytest.fixture
@@ -196,7 +206,10 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
         yield story
 
 
-def test_who_says_nothing_gives_way_when_the_house_is_full(story: Story) -> None:
+def test_who_says_nothing_gives_way_when_the_house_is_full(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "GRACE_SECONDS", 0.0)
     with crowd(story.rack.port, 3 * PLACES):
         assert clouds.get(story.rack, story.image.path("boot-kernel")).body == b"kernel"
     assert story.rack.status()["refused"]["full"] >= 2 * PLACES
@@ -204,7 +217,7 @@ def test_who_says_nothing_gives_way_when_the_house_is_full(story: Story) -> None
 
 def test_one_address_cannot_keep_the_others_out(story: Story) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(PLACES):
+        for _ in range(SEATS):
             stack.enter_context(story.occupy("127.0.0.2"))
         assert clouds.get(story.rack, story.image.path("boot-kernel")).body == b"kernel"
         clouds.wait_until(
@@ -212,13 +225,43 @@ def test_one_address_cannot_keep_the_others_out(story: Story) -> None:
         )
 
 
-def test_machines_behind_one_address_share_all_places_and_keep_theirs(story: Story) -> None:
+def test_a_flood_that_says_nothing_crowds_out_only_its_own_address(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "GRACE_SECONDS", 2 * clouds.PATIENCE)
     with contextlib.ExitStack() as stack:
-        machines = [stack.enter_context(story.occupy("127.0.0.1")) for _ in range(PLACES)]
+
+        def flood() -> None:
+            for _ in range(3 * PLACES):
+                stack.enter_context(story.connect("127.0.0.9"))
+
+        served = [stack.enter_context(story.occupy("127.0.0.2")) for _ in range(SEATS)]
+        flood()
+        machine = stack.enter_context(story.connect("127.0.0.3"))
+        flood()
+        # Of all who came all but two are gone: one of the flood, and the machine.
+        gone = 6 * PLACES + 1 - (PLACES - SEATS)
+        clouds.wait_until(lambda: story.rack.status()["refused"]["full"] >= gone)
+        machine.sendall(story.ask("squashfs"))
+        assert machine.recv(1) == b"H"
+        assert story.rest_is_right(machine)
+        # Room was made by the latest of the address with most, and by no other.
+        assert not story.rest_is_right(served.pop())
+        assert all(story.rest_is_right(each) for each in served)
+
+
+def test_machines_behind_one_address_share_all_places_and_keep_theirs(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as stack:
+        machines = [stack.enter_context(story.occupy("127.0.0.1")) for _ in range(SEATS)]
         with clouds.raw_connection(story.rack) as one_too_many:
-            assert wire.rest(one_too_many) == b""
+            one_too_many.sendall(story.ask("boot-kernel"))
+            (answer,) = wire.answers(wire.rest(one_too_many))
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert all(story.rest_is_right(machine) for machine in machines)
-        # They are idle now.
+        # They are silent now.
+        monkeypatch.setattr(places, "GRACE_SECONDS", 0.0)
         assert clouds.get(story.rack, story.image.path("boot-kernel")).body == b"kernel"
 
 

@@ -221,7 +221,7 @@ def source(tmp_path: Path) -> Iterator[signed_source.SignedSource]:
 
 
 ENVIRONMENT = dict.fromkeys(
-    ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"),
+    ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "DATABASE_URL", "API_KEY"),
     f"http://{USER}:{PASSWORD}-environment@127.0.0.1:9",
 )
 

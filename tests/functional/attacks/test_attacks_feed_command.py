@@ -77,7 +77,10 @@ def office(lasting_office: Office) -> Office:
 
 def test_a_refused_document_is_seen_in_the_status_until_the_source_is_well(office: Office) -> None:
     images = office.run("images", "list", "--json").document["images"]
+    assert office.run("sources", "check").status == 0
     office.publish(back=60)
+    checked = office.run("sources", "check")
+    assert (checked.status, "older than the accepted one" in checked.out) == (4, True)
     assert office.sync() == 1
     seen = office.run("status").out
     assert f"{DOCUMENT}: it is of " in seen

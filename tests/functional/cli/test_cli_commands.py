@@ -239,6 +239,21 @@ def test_a_superseded_image_can_be_removed(own_desk: Desk) -> None:
     assert gone.status == 1
 
 
+def test_the_password_of_a_source_is_given_on_standard_input(free_desk: Desk) -> None:
+    world = free_desk.world
+    url = world.origin.url.replace("://", "://reader:secret-word@")
+    options = ("--keyring", world.source.keyring, "--settings", free_desk.region_file)
+    refused = command.run("sources", "set", url, *options)
+    assert refused.status == 2
+    assert "sources set -" in refused.err
+    assert "secret-word" not in refused.err
+    told = command.run("sources", "set", "-", *options, given=f"{url}\n")
+    assert (told.status, told.out) == (0, "the boot source is set\n")
+    shown = command.run("sources", "show", "--settings", free_desk.region_file, "--json")
+    assert shown.document["source"]["url"] == world.origin.url
+    assert command.run("sync", "--settings", free_desk.region_file).status == 0
+
+
 def test_a_new_region_is_told_everything_by_command(free_desk: Desk) -> None:
     world, settings = free_desk.world, ("--settings", free_desk.region_file)
     assert "there is no boot source" in command.run("sources", "show", *settings).out

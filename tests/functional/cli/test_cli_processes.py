@@ -1,5 +1,6 @@
 """The controllers as processes: how they start, how they stop, and what a rack need not have."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -54,6 +55,15 @@ def test_both_stop_cleanly_at_sigterm_with_everything_open(town: towns.Town) -> 
         log = town.log(controller)
         assert "Traceback" not in log
         assert "ERROR" not in log
+    # What it hung up itself is no outage.
+    assert "WARNING" not in town.log("rack").partition("rack-0 stops")[2]
+
+
+def test_a_region_says_at_sighup_that_it_does_not_reload_and_goes_on(town: towns.Town) -> None:
+    town.site.start("region")
+    os.kill(town.site.pid("region"), signal.SIGHUP)
+    cloud.wait_until(lambda: "SIGHUP changes nothing" in town.log("region"))
+    assert town.answers("region")
 
 
 def test_a_region_stops_in_the_middle_of_a_sync_and_goes_on_later(town: towns.Town) -> None:

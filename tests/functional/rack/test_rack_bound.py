@@ -2,8 +2,6 @@
 
 import asyncio
 import dataclasses
-import errno
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from boot_resources import units
 from boot_resources.rack import cache as caches
 from boot_resources.rack import upkeep
+from support import caches as alone
 from support import cloud as clouds
 from support import disks
 
@@ -173,42 +172,21 @@ def test_what_a_crash_left_beside_the_objects_is_removed_at_the_next_start(
     assert clouds.space_of(cloud.cache_of(rack)) <= 5 * MIB
 
 
-class Keeping(disks.WatchedDisk):
-    """A disk that removes nothing while it is told so."""
-
-    def __init__(self) -> None:
-        super().__init__(self._refuse)
-        self.keeps = False
-
-    def _refuse(self, call: str, path: Path) -> None:
-        if self.keeps and call == "remove" and path.exists():
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-
 @dataclasses.dataclass(frozen=True)
 class Story:
     """A cache alone, below one directory."""
 
     cache: caches.Cache
-    disk: Keeping
+    disk: disks.Keeping
 
     async def keep(self, content: bytes) -> bool:
         """Put an object into the cache; return whether there was room."""
-        name, block_map = clouds.name_of(content), clouds.map_of(content)
-        self.cache.pin(name)
-        incoming = await self.cache.admit(name, block_map)
-        if incoming is not None:
-            for index in range(len(content) // MIB):
-                incoming.write(index, content[index * MIB : (index + 1) * MIB])
-            await self.cache.publish(incoming)
-            incoming.close()
-        self.cache.release(name)
-        return incoming is not None
+        return await alone.keep(self.cache, content)
 
 
 def test_what_the_disk_does_not_remove_goes_on_counting(tmp_path: Path) -> None:
     async def tell() -> None:
-        disk = Keeping()
+        disk = disks.Keeping()
         story = Story(caches.Cache(tmp_path, 5 * MIB, disk), disk)
         story.cache.start()
         old, newer, newest = (clouds.noise(2 * MIB, seed) for seed in range(3))
@@ -235,7 +213,7 @@ def test_what_the_disk_does_not_remove_goes_on_counting(tmp_path: Path) -> None:
 
 def test_what_is_reserved_is_not_given_to_an_object(tmp_path: Path) -> None:
     async def tell() -> None:
-        story = Story(caches.Cache(tmp_path, 3 * MIB, Keeping()), Keeping())
+        story = Story(caches.Cache(tmp_path, 3 * MIB, disks.Keeping()), disks.Keeping())
         story.cache.start()
         assert await story.cache.reserve(2 * MIB)
         assert not await story.keep(clouds.noise(MIB))

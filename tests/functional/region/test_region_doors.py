@@ -2,6 +2,8 @@
 
 import datetime
 import ssl
+import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from boot_resources.plane import authority, certificates, keys, members, tls
-from support import cloud, plane_region, real_region
+from boot_resources.region import serving
+from support import cloud, on_thread, plane_region, real_region
 
 REFUSED = (ssl.SSLError, ConnectionError)
 
@@ -101,6 +104,50 @@ def test_a_member_that_leaves_is_cut_off_in_the_middle_of_a_long_poll(
             other.get("/v1/health")
         world.cluster.authority.expel("rack-5")
         member.wait_for_the_end()
+
+
+def test_a_defect_while_members_are_watched_does_not_end_the_watch(
+    world: real_region.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, failed = members.MemberFile.current, threading.Event()
+
+    def fail_once(file: members.MemberFile) -> members.Members:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("a defect")
+        return current(file)
+
+    with world.member("rack-5") as member:
+        assert member.get("/v1/health").status == 200
+        monkeypatch.setattr(members.MemberFile, "current", fail_once)
+        assert failed.wait(on_thread.PATIENCE)
+        world.cluster.authority.expel("rack-5")
+        member.wait_for_the_end()
+
+
+def test_open_connections_are_looked_at_once_for_each_list(
+    world: real_region.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, admit = members.MemberFile.current, members.Members.admit
+    turns, looks = [], []
+
+    def count_turn(file: members.MemberFile) -> members.Members:
+        turns.append(file)
+        return current(file)
+
+    def count_look(
+        listed: members.Members, shown: bytes, roles: Collection[members.Role]
+    ) -> members.Member:
+        looks.append(shown)
+        return admit(listed, shown, roles)
+
+    with world.member("rack-5") as member:
+        assert member.get("/v1/health").status == 200
+        monkeypatch.setattr(serving, "_WATCH_SECONDS", 0.01)
+        monkeypatch.setattr(members.MemberFile, "current", count_turn)
+        monkeypatch.setattr(members.Members, "admit", count_look)
+        on_thread.wait_until(lambda: len(turns) > 20)
+    assert len(looks) == len(set(looks))
 
 
 def test_a_refused_connection_is_refused_with_every_request(world: real_region.World) -> None:

@@ -200,7 +200,7 @@ def test_a_store_whose_catalog_was_lost_is_taken_over_and_fetches_nothing(
     refusal(world)
     done = command.run("store", "adopt", "--yes", "--settings", settings_file)
     assert done.status == errors.EXIT_DAMAGED
-    assert f"{len(world.objects) - 1} objects are sound, 1 were set aside" in done.out
+    assert f"{len(world.objects) - 1} sound objects, 1 set aside" in done.out
     again = command.run("store", "adopt", "--yes", "--settings", settings_file, "--json")
     assert (again.status, again.document["changed"]) == (0, False)
     region.start()
@@ -239,8 +239,8 @@ def test_what_an_empty_catalog_does_not_want_comes_back_without_a_fetch(
     world.origin.on_request = cloud.refuse
     before = world.origin.payload_bytes
     region.start()
-    removed = region.store / "removed"
-    cloud.wait_until(lambda: {path.name for path in removed.iterdir()} == set(world.objects))
+    unknown = region.store / "unknown"
+    cloud.wait_until(lambda: {path.name for path in unknown.iterdir()} == set(world.objects))
     world.origin.on_request = None
     ended = region.sync()
     assert ended["brought"]["restored"] == len(world.objects)

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -658,6 +659,32 @@ def test_an_older_version_serves_until_the_newer_can_be_had_and_then_goes_slowly
         assert hasty.store.held().keys() == cloud.wanted(NEW).keys() == holding(hasty)
     gone = {path.name for path in (region.root / "removed").iterdir()}
     assert gone == old.keys() - cloud.wanted(NEW).keys()
+
+
+def test_what_only_a_newer_catalog_knew_outlasts_a_lack_of_space_and_comes_back(
+    region: syncing.Region, cloud: syncing.Cloud, sqlite_url: str, tmp_path: pathlib.Path
+) -> None:
+    older = tmp_path / "older.db"
+    region.sync()
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as catalog:
+        catalog.execute("VACUUM INTO ?", [str(older)])
+    publish_new_version(cloud)
+    region.sync()
+    new = cloud.wanted().keys() - cloud.wanted(OLD).keys()
+    before = cloud.server.payload_bytes
+
+    cloud.server.on_request = lambda _: origin.Reply(status=503)
+    with contextlib.closing(database.open_catalog(f"sqlite:///{older}")) as restored:
+        with syncing.Region(restored, region.root) as again:
+            assert again.sync().dropped == len(new)
+            free = os.statvfs(region.root)
+            again.store.reserve = free.f_bavail * free.f_frsize
+            again.store.room_for({"0" * 64: 1})
+            again.store.reserve = 0
+            cloud.server.on_request = None
+            assert again.sync().restored == len(new)
+            assert_all_is_here(again, cloud)
+    assert cloud.server.payload_bytes == before
 
 
 def test_what_is_selected_no_more_goes_and_comes_back_without_a_byte_from_upstream(

@@ -24,9 +24,9 @@ NOTHING: Any = None
 
 def _routes(application: web.Application) -> set[str]:
     return {
-        f"GET {route.resource.canonical}"
+        f"{route.method} {route.resource.canonical}"
         for route in application.router.routes()
-        if route.resource is not None
+        if route.resource is not None and route.method != "HEAD"
     }
 
 

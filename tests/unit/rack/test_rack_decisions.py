@@ -50,6 +50,24 @@ def test_the_walk_ends_where_enough_was_found() -> None:
     assert len(walked) <= 4
 
 
+@given(caches(), st.integers(0, 300), st.integers(1, 4))
+def test_what_goes_some_at_a_time_is_what_goes_at_once(
+    found: tuple[list[str], dict[str, int], list[str]], excess: int, at_most: int
+) -> None:
+    order, sizes, pinned = found
+    walk = [(name, sizes[name]) for name in order]
+    at_once = eviction.choose_victims(walk, pinned, excess)
+    gone: list[str] = []
+    while True:
+        left = [each for each in walk if each[0] not in gone]
+        still = excess - sum(sizes[name] for name in gone)
+        choice = eviction.choose_victims(left, pinned, still, at_most)
+        gone += choice.victims
+        if len(choice.victims) < at_most:
+            break
+    assert (tuple(gone), choice.short) == (at_once.victims, at_once.short)
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.integers(0, 9)), min_size=1, max_size=6),
     st.floats(0, 100),

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,5 +162,21 @@ def test_a_damaged_list_is_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixt
         with caplog.at_level(logging.WARNING):
             assert new_offer(path).current is None
         assert "damaged" in caplog.text
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
+def test_a_list_that_cannot_be_read_is_as_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    async def story() -> None:
+        path = tmp_path / "available.json"
+        make(path)
+        with caplog.at_level(logging.WARNING):
+            offered = new_offer(path)
+        assert "cannot be read" in caplog.text
+        offered.replace(found(3, image("1")))
+        assert offered.current is not None
 
     asyncio.run(story())

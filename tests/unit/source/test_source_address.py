@@ -138,6 +138,16 @@ def test_a_redirect_to_another_scheme_is_refused(target: str) -> None:
         ("https://[fe80::1]/", "link-local"),
         ("https://sneaky.example.org/", "loopback"),
         ("https://0.0.0.0/", "loopback"),
+        # IPv6 addresses that lead to IPv4 ones: through a translator, a tunnel, the system itself.
+        ("https://[64:ff9b::a9fe:a9fe]/", "link-local"),
+        ("https://[64:ff9b::7f00:1]/", "loopback"),
+        ("https://[64:ff9b:1::808:808]/", "private"),
+        ("https://[2002:7f00:1::]/", "loopback"),
+        ("https://[2002:a00:1::]/", "private"),
+        ("https://[::7f00:1]/", "loopback"),
+        ("https://[::ffff:10.0.0.1]/", "private"),
+        ("https://[fec0::1]/", "private"),
+        ("https://[::]/", "loopback"),
     ],
 )
 def test_a_redirect_from_a_public_host_to_a_private_address_is_refused(
@@ -145,6 +155,29 @@ def test_a_redirect_from_a_public_host_to_a_private_address_is_refused(
 ) -> None:
     with pytest.raises(failures.RedirectRefused, match=f"to a {kind} address"):
         follow(target)
+
+
+@pytest.mark.parametrize(
+    "host", ["[2606:4700::1111]", "[64:ff9b::808:808]", "[2002:808:808::]", "[::ffff:8.8.8.8]"]
+)
+def test_a_redirect_to_a_public_address_of_whatever_form_is_followed(host: str) -> None:
+    assert follow(f"https://{host}/x") == f"https://{host}/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "holds"),
+    [
+        ("https://reader:word@h/a", True),
+        (" https://reader:word@h", True),
+        ("https://reader:@h/", True),
+        ("https://reader:word@[bad/", True),
+        ("https://reader@h/", False),
+        ("https://h:443/a:b@c", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_password_in_a_url_is_seen(url: str, holds: bool) -> None:
+    assert address.holds_password(url) is holds
 
 
 def test_an_operator_who_names_a_private_host_may_be_sent_to_its_neighbour() -> None:

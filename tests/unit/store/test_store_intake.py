@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+import tempfile
 
 import pytest
 
 from boot_resources.store import audit, intake, space, storage
-from support import stores
+from support import nobody, stores
 
 CONTENTS = [stores.noise(), b"small", b"other", b""]
 WANTED = {stores.name_of(content): len(content) for content in CONTENTS}
@@ -135,6 +136,41 @@ def test_wherever_it_is_ended_it_can_be_run_again(
         assert store.held().keys() == WANTED.keys()
         asked += 1
     assert asked > len(CONTENTS)
+
+
+def test_a_directory_below_that_cannot_be_read_is_one_unreadable_row() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        here = pathlib.Path(name)
+        here.chmod(0o755)
+        store = stores.storage_at(here / "store")
+        closed = here / "theirs" / "lost+found"
+        closed.mkdir(parents=True)
+        (here / "theirs" / "file").write_bytes(CONTENTS[0])
+        if os.geteuid() == 0:
+            for path in (store.root, *store.root.rglob("*")):
+                os.chown(path, nobody.UID, nobody.UID)
+        closed.chmod(0)
+        found = nobody.do(lambda: taken(store, here / "theirs"))
+        assert found == {"file": Outcome.TAKEN, "lost+found": Outcome.UNREADABLE}
+        (here / "theirs").chmod(0)
+        with pytest.raises(intake.NoDirectory, match="theirs cannot be read: Permission denied"):
+            nobody.do(lambda: taken(store, here / "theirs"))
+        (here / "theirs").chmod(0o700)
+        closed.chmod(0o700)
+
+
+def test_names_that_may_be_read_of_files_that_may_not_be_are_unreadable() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        here = pathlib.Path(name)
+        here.chmod(0o755)
+        store = stores.storage_at(here / "store")
+        theirs = here / "theirs"
+        theirs.mkdir()
+        (theirs / "file").write_bytes(CONTENTS[0])
+        # Without the right to search, names can be listed, and nothing be said of the files.
+        theirs.chmod(0o444)
+        assert nobody.do(lambda: taken(store, theirs)) == {"file": Outcome.UNREADABLE}
+        theirs.chmod(0o700)
 
 
 def test_a_file_that_changes_after_it_was_hashed_is_not_taken(

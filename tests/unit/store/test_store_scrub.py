@@ -150,6 +150,31 @@ def test_a_host_that_is_short_of_something_accuses_nobody(
     assert reading.told == []
 
 
+def test_an_object_at_which_it_fails_twice_is_passed_over_and_the_pass_is_not_whole(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counting = os.pread
+    victim = NAMES[1]
+    spared = [name for name, _ in every_block() if name != victim]
+    told: list[str] = []
+
+    def fail(fd: int, count: int, offset: int) -> bytes:
+        data = counting(fd, count, offset)
+        told.append(pathlib.Path(f"/proc/self/fd/{fd}").readlink().name)
+        if told[-1] == victim:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return data
+
+    monkeypatch.setattr(os, "pread", fail)
+    # Two passes: of the victim, two attempts in each.
+    done = reading.run(2 * (len(spared) + 2))
+    assert [name for name in told if name != victim][: 2 * len(spared)] == 2 * spared
+    assert told.count(victim) >= 4
+    assert reading.told == []
+    assert done.position.passed is None
+    assert f"failed at object {victim}; it passes the object over" in caplog.text
+
+
 def test_without_room_the_position_is_not_written(tmp_path: pathlib.Path) -> None:
     tree = stores.tree_at(tmp_path)
     asked: list[int] = []

@@ -33,6 +33,7 @@ PLACES = [
     f"partial/{NAME}.data",
     f"partial/{NAME}.journal",
     f"removed/{NAME}",
+    f"unknown/{NAME}",
     f"damaged/{NAME}",
 ]
 EVERY_STRANGER = pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_facts_that_became_something_else_are_no_facts(
         objects.ObjectTree(store.root).facts_of(NAME)
 
 
-@pytest.mark.parametrize("name", ["objects", "facts", "partial", "damaged", "removed"])
+@pytest.mark.parametrize("name", ["objects", "facts", "partial", "damaged", "removed", "unknown"])
 def test_a_directory_of_ours_that_is_a_link_is_refused(
     store: storage.Storage, tmp_path: pathlib.Path, name: str
 ) -> None:
