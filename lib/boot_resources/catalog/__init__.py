@@ -1,7 +1,7 @@
 """What exists and who holds it: schema, migrations and queries, on SQLite or PostgreSQL.
 
-``database`` ``failures``
-    opens a catalog: read and write transactions, and what can go wrong with them
+``database`` ``answering`` ``failures``
+    opens a catalog: read and write transactions; how long an answer may take; what can go wrong
 ``migrations``
     brings the schema to what this code knows
 ``schema`` ``clock`` ``upserts``

@@ -11,6 +11,7 @@
 ``passthrough``  an object that cannot fit
 ``supply``       from a name to a body: cache, fill or pass-through
 ``serving``      the port for machines
+``scrub``        what the disk spoilt is dropped, and brought again
 ``condition``    what an operator should know of the cache
 ``upkeep``       what is done every few seconds
 ``reloading``    the settings, read again while it runs

@@ -2,12 +2,15 @@
 
 ``offer``       what is available, kept in memory and beside the store
 ``serving``     the plane port: racks and other regions, TLS, members only
+``complaints``  what members got wrong bytes of is looked at
 ``syncing``     the thread that runs the sync
 ``condition``   what an operator should know of the disk
 ``membership``  joining the cluster: catalog, store and declaration brought together
+``ownership``   whose a storage is, asked while no region runs
 ``aside``       threads for what may wait for the catalog
 ``curation``    orders about images, sources and selections
 ``jobs``        orders that take long: a sync, a check
+``adoption``    wanted objects out of somebody else's files
 ``commands``    all that the local socket answers
 ``figures``     what Prometheus is told
 ``controller``  all of it as one process

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from boot_resources import errors
 from boot_resources.catalog import database, holdings
-from boot_resources.region import syncing
+from boot_resources.region import aside, syncing
 from boot_resources.service import control
 from boot_resources.store import intake, storage
 
@@ -33,11 +33,13 @@ class Adoption:
         catalog: database.Catalog,
         store: storage.Storage,
         sync: syncing.Syncing,
+        beside: aside.Aside,
         stopping: Callable[[], bool],
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._sync = sync
+        self._aside = beside
         self._stopping = stopping
         self._running: asyncio.Task[list[intake.File]] | None = None
 
@@ -47,11 +49,12 @@ class Adoption:
 
     async def _adopt(self, request: web.Request) -> web.StreamResponse:
         directory = pathlib.Path((await request.json())["directory"])
+        wanted = await self._aside.ask(self._wanted)
+        # From here to where it runs nothing is waited for: of two orders one is the first.
         if self._running is not None and not self._running.done():
             raise errors.BootResourcesError(
                 "the region is taking objects from a directory already", "wait for its end"
             )
-        wanted = await asyncio.to_thread(self._wanted)
         taking = intake.Intake(self._store, directory, wanted, self._stopping)
         self._running = asyncio.create_task(asyncio.to_thread(self._take, taking))
         self._running.add_done_callback(_log_failure)

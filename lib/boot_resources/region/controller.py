@@ -233,7 +233,9 @@ class RegionController:
             self.port.refused,
             jobs.Jobs(self.store, self.syncing, self.board, self._stopping.is_set),
             curation.Curation(self.catalog, self.syncing, self._fetcher, self._aside),
-            adoption.Adoption(self.catalog, self.store, self.syncing, self._stopping.is_set),
+            adoption.Adoption(
+                self.catalog, self.store, self.syncing, self._aside, self._stopping.is_set
+            ),
             self._aside,
         )
 

@@ -2,7 +2,9 @@
 
 ``disk``      the one layer through which every write passes
 ``blocks``    1 MiB blocks and the map of their hashes
-``partial``   an object that is not whole yet, and its journal
+``partial``   an object that is not whole yet
+``journal``   which of its blocks count
+``facts``     what the proof of an object left behind
 ``objects``   the tree of whole objects and the facts beside them
 ``space``     is there room, before the first byte
 ``identity``  whose store this is

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+import threading
 from concurrent import futures
 from pathlib import Path
 
 import pytest
 
 from boot_resources import errors
-from boot_resources.store import identity
+from boot_resources.region import adoption
+from boot_resources.store import identity, intake
 from support import cloud, command, real_region, stores
 
 World = real_region.World
@@ -114,6 +116,36 @@ def test_what_maas_has_is_taken_and_nothing_of_it_is_changed(
     assert world.origin.payload_bytes - before_it == wrong
     assert holds_everything(world)
     assert world.region.status()["notices"] == []
+
+
+def test_of_two_orders_to_adopt_at_once_one_is_refused(
+    own_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_asked, refused = threading.Barrier(2), threading.Event()
+    read, take = adoption.Adoption._wanted, adoption.Adoption._take
+
+    def read_at_once(self: adoption.Adoption) -> dict[str, int]:
+        both_asked.wait(cloud.PATIENCE)
+        return read(self)
+
+    def take_late(self: adoption.Adoption, taking: intake.Intake) -> list[intake.File]:
+        refused.wait(cloud.PATIENCE)
+        return take(self, taking)
+
+    def order() -> str:
+        try:
+            list(own_world.region.local.follow("/store/adopt", directory=str(tmp_path / "mirror")))
+        except errors.BootResourcesError as error:
+            refused.set()
+            return str(error)
+        return "done"
+
+    monkeypatch.setattr(adoption.Adoption, "_wanted", read_at_once)
+    monkeypatch.setattr(adoption.Adoption, "_take", take_late)
+    (tmp_path / "mirror").mkdir()
+    with futures.ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(lambda _: order(), range(2)))
+    assert said == ["done", "the region is taking objects from a directory already"]
 
 
 def test_a_sync_makes_way_for_a_taking_and_goes_on_with_what_is_missing(

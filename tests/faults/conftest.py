@@ -1,0 +1,13 @@
+"""What the stories of faults share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def no_defects(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Hold that nothing was logged that has a traceback: what the world does is no defect."""
+    yield
+    logged = caplog.get_records("setup") + caplog.get_records("call")
+    assert [record.getMessage() for record in logged if record.exc_info] == []
