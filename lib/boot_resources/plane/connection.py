@@ -38,7 +38,7 @@ def open_session(
         context: verifies the server's chain and name, and shows our own certificate.
         admit: is given the server's certificate in DER; raises to refuse it.
     """
-    session = requests.Session()
+    session = _Session()
     # Neither proxies, nor a .netrc, nor REQUESTS_CA_BUNDLE may come in through the environment.
     session.trust_env = False
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
@@ -56,6 +56,16 @@ def open_session(
     )
     session.mount("https://", _Adapter(pool, open_ones))
     return session
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone: no region sends one.
+
+    Where it is told not to follow one, ``requests`` reads all of its body into the memory still.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
 
 
 def hang_up_all(session: requests.Session) -> None:

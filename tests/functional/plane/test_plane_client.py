@@ -114,6 +114,18 @@ def test_a_long_poll_may_be_silent_for_as_long_as_was_allowed(
     asking.close()
 
 
+def test_a_redirect_is_a_bad_reply_and_its_body_is_not_read(
+    cluster: plane_region.Cluster, region: plane_region.PlaneRegion
+) -> None:
+    # Much is announced, and nothing comes: who reads it waits until the time is over.
+    region.misbehave = answers(307, Location="https://region-1:5290/", Content_Length=str(2**40))
+    hasty = client.Timeouts(connect=5, read=1)
+    asking = client.RegionClient(region.address, cluster.rack(), cluster.member_file(), hasty)
+    with pytest.raises(client.BadReply, match="status 307"):
+        asking.health()
+    asking.close()
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [(b"", "EOF"), (b"[]", "object"), (b'{"cluster": "c", "epoch": "x", "images": []}', "epoch")],
