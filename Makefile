@@ -34,6 +34,7 @@ test: ## every test tier that this host and user can run; pytest's options in AR
 test-long: export BOOT_RESOURCES_KILLS ?= 500
 test-long: export BOOT_RESOURCES_STATES ?= 100000
 test-long: export BOOT_RESOURCES_HISTORIES ?= 500
+test-long: export BOOT_RESOURCES_SEED ?= drawn
 test-long: test ## the same tests with the full counts of kills, power cuts and histories
 
 bench: ## measure the speed of the engine beside the field's programs; options in ARGS

@@ -316,15 +316,7 @@ class Trial:
         wishes.write(self.settings)
 
     def start_again(self, limit: int | None) -> None:
-        for machine in self.slow:
-            self.let_go(machine)
-        self.slow.clear()
-        self.model.pins.clear()
-        self.lose_what_is_gone()
-        for name, held in self.model.held.items():
-            held.space = contract.space_on(self.cache, name)
-            if held.whole and not (self.cache / "facts" / name).exists():
-                held.changed = True
+        self.is_dead()
         if limit is not None:
             self.model.limit = limit
             self.write_settings()
@@ -333,12 +325,20 @@ class Trial:
         self.rack.start()
         self.wait_for_names()
 
-    def lose_what_is_gone(self) -> None:
-        """Forget what a start will not find on the disk."""
+    def is_dead(self) -> None:
+        """Let the model know what a start will find: only the disk counts, nobody is served."""
+        for machine in self.slow:
+            self.let_go(machine)
+        self.slow.clear()
+        self.model.pins.clear()
         for name, held in list(self.model.held.items()):
             place = f"objects/{name}" if held.whole else f"partial/{name}.data"
             if not (self.cache / place).exists():
                 self.model.forget(name)
+            held.space = contract.space_on(self.cache, name)
+            if held.whole and not (self.cache / "facts" / name).exists():
+                # What it proved it remembered; a start needs the facts.
+                held.changed = True
 
     def let_go(self, machine: SlowMachine) -> None:
         machine.response.close()

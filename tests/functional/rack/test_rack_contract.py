@@ -349,13 +349,9 @@ class Histories(stateful.RuleBasedStateMachine, trials.Trial):
             futures.wait([waiting], delay)
             self.rack.end(signal.SIGKILL)
             waiting.result()
-        for machine in self.slow:
-            self.let_go(machine)
-        self.slow.clear()
-        self.model.pins.clear()
+        self.is_dead()
         self.rack.start()
         self.wait_for_names()
-        self.lose_what_is_gone()
         self.take_over({NAMES[number]})
         if NAMES[number] in self.model.held:
             # Whether the file that is there is the one before is for the next request to tell.
@@ -425,6 +421,7 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[trials.Surround
 
 
 def test_no_history_breaks_the_contract(around: trials.Surroundings) -> None:
+    @hypothesis.seed(endurance.seed("rack contract"))
     class Here(Histories):
         counted: ClassVar[collections.Counter[str]] = collections.Counter()
 
