@@ -102,7 +102,7 @@ class Database:
         try:
             with connection.transaction():
                 yield connection
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             raise self.unreachable(error) from error
         finally:
             connection.close()
