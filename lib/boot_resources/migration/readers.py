@@ -121,7 +121,9 @@ def probe(conn: database.Connection) -> Access:
     owners = conn.execute(
         f"""
         SELECT DISTINCT pg_get_userbyid(m.lomowner)::text
-        FROM pg_catalog.pg_largeobject_metadata m WHERE NOT {_MAY_READ} ORDER BY 1
+        FROM pg_catalog.pg_largeobject_metadata m
+        JOIN public.maasserver_largefile f ON f.content = m.oid
+        WHERE NOT {_MAY_READ} ORDER BY 1
         """.encode()  # noqa: S608  the condition is ours
     )
     return Access(role, copy, tuple(owner for (owner,) in owners), block_size // _PAGES_PER_BLOCK)
@@ -148,8 +150,9 @@ def measure(conn: database.Connection, access: Access) -> dict[int, LargeObject]
             ) m
             LEFT JOIN LATERAL (
                 SELECT lo_lseek64(d.fd, 0, 2) AS size, lo_close(d.fd)
-                FROM (SELECT lo_open(m.oid, {_INV_READ}) AS fd OFFSET 0) d OFFSET 0
-            ) o ON m.readable
+                FROM (SELECT lo_open(m.oid, {_INV_READ}) AS fd WHERE m.readable OFFSET 0) d
+                OFFSET 0
+            ) o ON true
             """  # noqa: S608  both are ours
         found = conn.execute(query.encode())
     return {oid: LargeObject(oid, size) for oid, size in found}
