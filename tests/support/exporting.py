@@ -2,19 +2,22 @@
 
 import dataclasses
 import pathlib
+import sys
 import threading
 
+from boot_resources.catalog import database as catalogs
 from boot_resources.migration import (
     contents,
     database,
     export,
+    handover,
     inventory,
     progress,
     readers,
     sessions,
 )
 from boot_resources.store import storage
-from support import maas
+from support import maas, stores, syncing
 
 IMPATIENT = sessions.Patience(attempts=3, pause=0.01)
 
@@ -73,3 +76,25 @@ def scene(found: maas.MaasDatabase, *bodies: bytes) -> list[maas.Stored]:
 def holding(root: pathlib.Path) -> set[str]:
     """Return the names of what lies in a store as whole objects."""
     return {path.name for path in (root / "objects").iterdir()}
+
+
+def main() -> None:
+    """Migrate once, as a process that can be killed: ``STORE CATALOG_URL MAAS_URL``."""
+    catalog = catalogs.open_catalog(sys.argv[2])
+    store = stores.storage_at(pathlib.Path(sys.argv[1]))
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
+    done = handover.migrate(
+        database.Database(sys.argv[3]),
+        catalog,
+        syncing.REGION,
+        store,
+        handover.Orders(),
+        lambda _: None,
+        threading.Event(),
+    )
+    sys.stdout.write(f"{done.read}\n")
+
+
+if __name__ == "__main__":
+    main()

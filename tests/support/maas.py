@@ -128,6 +128,7 @@ class MaasDatabase:
         self.kind = kind
         self._server = server
         self.sealed = ""
+        self._own: psycopg.Connection[Any] | None = None
         _make_roles(server)
         self.name = server.create_database()
         server.execute(f"ALTER DATABASE {self.name} OWNER TO {MAAS}")
@@ -143,6 +144,7 @@ class MaasDatabase:
 
     def close(self) -> None:
         """Drop the database."""
+        self.leave()
         self._server.drop_database(self.name)
 
     def seal(self) -> None:
@@ -163,9 +165,23 @@ class MaasDatabase:
 
     def execute(self, statement: str, *values: object, role: str = MAAS) -> list[Any]:
         """Run one statement and return its rows."""
+        if role == MAAS:
+            return _rows(self._session().execute(statement.encode(), values))
         with self.session(role) as conn:
-            cursor = conn.execute(statement.encode(), values)
-            return cursor.fetchall() if cursor.description else []
+            return _rows(conn.execute(statement.encode(), values))
+
+    def _session(self) -> psycopg.Connection[Any]:
+        """Return the test's own session, which does not count as one of MAAS's."""
+        if self._own is None:
+            name = "boot-resources tests"
+            self._own = psycopg.connect(self.url(), autocommit=True, application_name=name)
+        return self._own
+
+    def leave(self) -> None:
+        """End the test's own session; the next statement opens another."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     def checksum(self) -> str:
         """Return what changes with any row or any byte of the database."""
@@ -185,6 +201,7 @@ class MaasDatabase:
 
     def end_sessions(self) -> None:
         """End every session in this database."""
+        self.leave()
         self._server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             f" WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
@@ -193,6 +210,7 @@ class MaasDatabase:
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:
         """Let nobody connect meanwhile."""
+        self.leave()
         self._server.execute(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false")
         try:
             yield
@@ -203,12 +221,11 @@ class MaasDatabase:
 
     def large_object(self, content: bytes) -> int:
         """Make a large object as MAAS does; return its oid."""
-        with self.session() as conn:
-            (oid,) = conn.execute("SELECT lo_create(0)").fetchone() or (0,)
-            step = 10 * 1024 * 1024
-            for start in range(0, len(content), step):
-                put = "SELECT lo_put(%s, %s, %s)"
-                conn.execute(put, [oid, start, content[start : start + step]])
+        ((oid,),) = self.execute("SELECT lo_create(0)")
+        step = 10 * 1024 * 1024
+        for start in range(0, len(content), step):
+            part = content[start : start + step]
+            self.execute("SELECT lo_put(%s, %s, %s)", oid, start, part)
         return int(oid)
 
     def store(
@@ -333,10 +350,8 @@ class MaasDatabase:
             sql.SQL(", ").join(map(sql.Identifier, values)),
             sql.SQL(", ").join(sql.Placeholder() * len(values)),
         )
-        with self.session() as conn:
-            row = conn.execute(statement, list(values.values())).fetchone()
-        assert row is not None
-        return int(row[0])
+        ((number,),) = self._session().execute(statement, list(values.values())).fetchall()
+        return int(number)
 
 
 def made(server: postgres.Server, kind: str) -> Iterator[MaasDatabase]:
@@ -347,6 +362,10 @@ def made(server: postgres.Server, kind: str) -> Iterator[MaasDatabase]:
         maas.assert_unchanged()
     finally:
         maas.close()
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> list[Any]:
+    return cursor.fetchall() if cursor.description else []
 
 
 def _make_roles(server: postgres.Server) -> None:
