@@ -100,6 +100,9 @@ def classify(found: inventory.Inventory) -> Contents:
         for file in found.files
         if file.id not in passed_over
     }
+    # MAAS may have moved one file to disk and not yet another with the same bytes.
+    whole = {each.sha256: each for each in of_file.values() if each.state is State.WHOLE}
+    of_file = {number: whole.get(each.sha256, each) for number, each in of_file.items()}
     named = {each.oid for each in found.largefiles}
     used = {file.largefile_id for file in found.files}
     return Contents(

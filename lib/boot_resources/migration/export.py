@@ -21,7 +21,7 @@ import psycopg
 
 from boot_resources import errors
 from boot_resources.migration import contents, database, pages, progress, readers, sessions
-from boot_resources.store import partial, storage
+from boot_resources.store import partial, space, storage
 
 logger = logging.getLogger(__name__)
 _MOMENT = 0.1
@@ -95,12 +95,25 @@ def export(
     everything = list(wanted)
     held = store.held()
     missing = [each for each in everything if each.sha256 not in held]
-    store.room_for({each.sha256: each.size for each in missing}).require()
+    require_room(store.room_for({each.sha256: each.size for each in missing}))
     meter = progress.Meter(len(missing), sum(each.size for each in missing), report)
     crew = _Crew(maas, reader, store, rules, meter, stop)
     set_aside = crew.work(missing)
     done = {each.sha256 for each in everything} - set_aside.keys()
     return Exported(crew.bytes_read, frozenset(done), set_aside)
+
+
+def require_room(room: space.Room) -> None:
+    """Do nothing where everything fits.
+
+    Raises:
+        space.NotEnoughSpace: with what to do about it here.
+    """
+    try:
+        room.require()
+    except space.NotEnoughSpace as error:
+        cure = "free that much there, or lower storage.reserve, and run it again"
+        raise space.NotEnoughSpace(str(error), cure) from None
 
 
 class _Halted(Exception):

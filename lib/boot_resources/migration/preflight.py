@@ -16,6 +16,7 @@ from boot_resources.migration import (
     clients,
     contents,
     database,
+    export,
     inventory,
     naming,
     readers,
@@ -30,7 +31,20 @@ SAMPLE_BLOCKS = 64
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """How many of each kind there are."""
+    """How many of each kind there are.
+
+    Attributes:
+        synced: resources that MAAS fetched from a boot source.
+        uploaded: resources that an operator made.
+        files: files of all of them that count.
+        distinct: the objects that they come to.
+        shared: objects that are several files.
+        leftovers: files of an old kind that nobody serves.
+        unused: large files that no file names.
+        orphans: large objects that no large file names.
+        orphan_bytes: bytes of those, as far as we may look.
+        twins: short names of MAAS's that stand for several objects.
+    """
 
     synced: int
     uploaded: int
@@ -117,7 +131,7 @@ def check(
         way, blockers = _way(found.access)
         rate = _sample(conn, readers.reader(found.access, way), missing) if way else None
     room = _room(root, reserve, missing)
-    blockers += list(_refusals(room.require))
+    blockers += list(_refusals(lambda: export.require_room(room)))
     if not online:
         blockers += list(_refusals(lambda: clients.require_nobody(connected)))
     to_read = sum(each.size for each in missing)

@@ -162,8 +162,9 @@ def test_a_large_object_that_goes_away_is_set_aside(exporter: exporting.Exporter
 def test_nothing_is_read_where_not_all_of_it_fits(exporter: exporting.Exporter) -> None:
     exporting.scene(exporter.found, *BODIES.values())
     exporter.store.reserve = 1 << 60
-    with pytest.raises(space.NotEnoughSpace, match="missing"):
+    with pytest.raises(space.NotEnoughSpace, match="missing") as caught:
         exporter.export()
+    assert caught.value.cure.endswith("and run it again")
     assert exporting.holding(exporter.store.root) == set()
     assert exporter.reports == []
 

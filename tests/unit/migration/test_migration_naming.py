@@ -155,3 +155,14 @@ def test_a_row_without_a_sha256_is_a_flaw() -> None:
     found = dataclasses.replace(looked(nameless), largefiles=())
     (migrant,) = migrants(found)
     assert [flaw.reason for flaw in migrant.flaws] == ["MAAS recorded no sha256 of it"]
+
+
+def test_bytes_that_lie_in_the_database_once_count_for_all_their_files() -> None:
+    moved = file(2, "boot-kernel", largefile_id=None, sha256=f"{1:064x}", size=5)
+    found = looked(file(1, "squashfs"), moved)
+    assert [each.state for each in contents.classify(found).of_file.values()] == [
+        contents.State.WHOLE,
+        contents.State.WHOLE,
+    ]
+    (migrant,) = migrants(found)
+    assert migrant.flaws == ()
