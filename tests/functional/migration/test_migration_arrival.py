@@ -29,7 +29,7 @@ from boot_resources.migration import database as maas_databases
 from boot_resources.source import fetch
 from boot_resources.store import partial
 from boot_resources.sync import engine, refresh
-from support import exporting, maas, stores, syncing
+from support import catalogs, exporting, maas, stores, syncing
 
 SIZE = 4 * units.MIB
 OLD, NEW = "20250718", "20250801"
@@ -194,6 +194,20 @@ def test_an_uploaded_image_arrives_and_no_sync_touches_it(
     ]
     assert image.extra == {"base_image": "ubuntu/jammy"}
     assert region.board.standing() == []
+
+
+def test_no_source_takes_an_uploaded_image_over_even_in_the_same_words(
+    maas_3_5: maas.MaasDatabase, region: syncing.Region
+) -> None:
+    upload(maas_3_5)
+    migrate(maas_3_5, region)
+    theirs = catalogs.image(CUSTOM, {"root.tgz": "something else"})
+    newer = catalogs.image(f"{CUSTOM}.1", {"root.tgz": "something newer"})
+    with region.catalog.write() as conn:
+        plan = catalogs.offer(conn, theirs)
+        assert "came from elsewhere" in plan.refused[0].reason
+        plan = catalogs.offer(conn, newer)
+        assert plan.outgoing == plan.removed == ()
 
 
 def test_a_migrated_image_can_be_removed_by_its_name(

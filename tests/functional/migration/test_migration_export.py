@@ -2,12 +2,12 @@
 
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from boot_resources import digests, units
-from boot_resources.migration import database, export, progress, readers
+from boot_resources.migration import database, export, pages, progress, readers
 from boot_resources.store import partial, space, storage
 from support import exporting, maas, stores
 
@@ -113,6 +113,26 @@ def test_an_object_is_read_on_behind_the_blocks_that_are_here(
     incoming.close()
     assert exporter.export().read == len(body) - 3 * units.MIB
     assert stores.read(exporter.store, stored.sha256) == body
+
+
+def test_no_page_before_the_first_block_is_read(
+    maas_3_5: maas.MaasDatabase, store: storage.Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = stores.noise(2 * units.MIB + PAGE)
+    (stored,) = exporting.scene(maas_3_5, body)
+    incoming = store.begin(stored.sha256, stored.size)
+    incoming.write(0, stores.block_of(body, 0))
+    incoming.close()
+    parse, numbers = pages.parse, []
+
+    def count(messages: Iterable[pages.Buffer]) -> Iterator[tuple[int, pages.Buffer]]:
+        for number, data in parse(messages):
+            numbers.append(number)
+            yield number, data
+
+    monkeypatch.setattr(pages, "parse", count)
+    assert exporting.Exporter(maas_3_5, store, maas.READER).export().done == {stored.sha256}
+    assert numbers == list(range(units.MIB // PAGE, 2 * units.MIB // PAGE + 1))
 
 
 def test_blocks_of_an_earlier_run_that_are_wrong_are_read_anew(
