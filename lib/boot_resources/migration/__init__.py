@@ -1,6 +1,8 @@
 """The one-time export of images out of a MAAS database. Nothing in that database is changed.
 
 ``database``   a MAAS database, opened to be read and nothing else
+``sessions``   one worker's connection, which comes back when it is lost
+``clients``    who else is connected
 ``schema``     which MAAS left it
 ``inventory``  what is there, as one moment of the database shows it
 ``contents``   what of it is whole, and what is wrong with the rest
