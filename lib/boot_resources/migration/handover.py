@@ -2,17 +2,21 @@
 
 Always true: MAAS's database is only read. Images reach the catalog all together, in one
 transaction, and only when all of them are accounted for; until then nothing of them is offered,
-and what was exported waits in the store. So it can be run again at any time, and goes on.
+and what was exported waits in the store. What it came to is recorded in that transaction, too. So
+it can be run again at any time, and goes on.
 """
 
 import dataclasses
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+
+import sqlalchemy as sa
 
 from boot_resources import errors
 from boot_resources.catalog import database as catalogs
-from boot_resources.catalog import holdings, names
+from boot_resources.catalog import handovers, holdings, names
 from boot_resources.migration import (
     arrival,
     clients,
@@ -43,13 +47,15 @@ class Orders:
 
     Attributes:
         online: go on while MAAS is connected, and look again until nothing changed.
-        accept_lost: images whose loss an operator accepts.
+        accept_lost: images whose loss an operator accepts, beside those accepted before.
+        by: who accepts it.
         way: how to read large objects; None for the faster way that is open.
         rules: how to export.
     """
 
     online: bool = False
     accept_lost: Collection[names.ImageName] = ()
+    by: str = ""
     way: readers.Way | None = None
     rules: export.Rules = dataclasses.field(default_factory=export.Rules)
 
@@ -94,19 +100,43 @@ def migrate(
         errors.BootResourcesError: what stands in the way of all of it, with its cure.
     """
     with turns.turn(catalog, region, stop) as lease:
+        with catalog.write() as conn:
+            handovers.begin(conn, region, maas.name)
         found, read, failed = _export(maas, store, orders, report, stop)
         with catalog.write() as conn:
             turns.confirm(conn, lease)
-            listed = {each.sha256 for each in holdings.wanted_objects(conn) if each.origins}
-            migrants = naming.migrants(found, contents.classify(found))
             held = store.held()
-            judged = outcome.judge(migrants, held.keys(), failed, listed, orders.accept_lost)
+            judged = _judge(conn, found, held.keys(), failed, orders)
             for each in judged.set_aside:
                 logger.warning("set aside: %s", each)
+            set_aside = map(_recorded, judged.set_aside)
+            handovers.judged(conn, maas.name, set_aside, orders.by, succeeded=judged.succeeded)
             if not judged.succeeded:
                 return Handover(read, judged, None)
             arrived = arrival.arrive(conn, region, judged.arriving, held)
     return Handover(read, judged, arrived)
+
+
+def _judge(
+    conn: sa.Connection,
+    found: inventory.Inventory,
+    held: AbstractSet[str],
+    failed: Mapping[str, str],
+    orders: Orders,
+) -> outcome.Outcome:
+    earlier = handovers.find(conn)
+    lost = {*orders.accept_lost, *(earlier.lost() if earlier else ())}
+    listed = {each.sha256 for each in holdings.wanted_objects(conn) if each.origins}
+    migrants = naming.migrants(found, contents.classify(found))
+    judged = outcome.judge(migrants, held, failed, listed, lost)
+    outcome.require_something_to_lose(judged, orders.accept_lost)
+    return judged
+
+
+def _recorded(each: outcome.SetAside) -> handovers.SetAside:
+    return handovers.SetAside(
+        str(each.image), each.filename, each.sha256, each.reason, each.resolution.value
+    )
 
 
 def _export(

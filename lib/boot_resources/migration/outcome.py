@@ -83,9 +83,6 @@ def judge(
         failed: why objects could not be exported, by sha256.
         listed: objects that the sync will bring from the boot source.
         lost: images whose loss an operator accepted.
-
-    Raises:
-        NothingToLose: of one of ``lost`` nothing is set aside.
     """
     arriving: list[naming.Migrant] = []
     set_aside: list[SetAside] = []
@@ -95,14 +92,22 @@ def judge(
         set_aside += found
         if all(each.resolution is Resolution.REDOWNLOAD for each in found):
             arriving.append(migrant)
-    in_vain = set(lost) - {each.image for each in set_aside}
+    oldest_first = sorted(arriving, key=lambda migrant: migrant.age)
+    return Outcome(tuple(each.image for each in oldest_first), tuple(set_aside))
+
+
+def require_something_to_lose(judged: Outcome, lost: Collection[names.ImageName]) -> None:
+    """Do nothing where something of each of ``lost`` is set aside.
+
+    Raises:
+        NothingToLose: of one of them nothing is.
+    """
+    in_vain = set(lost) - {each.image for each in judged.set_aside}
     if in_vain:
         raise NothingToLose(
             f"nothing of {', '.join(map(str, sorted(in_vain)))} is set aside",
             "accept the loss of what 'boot-resources migrate' names as open, in its words",
         )
-    oldest_first = sorted(arriving, key=lambda migrant: migrant.age)
-    return Outcome(tuple(each.image for each in oldest_first), tuple(set_aside))
 
 
 def _flaws(

@@ -61,7 +61,8 @@ def test_one_loss_does_not_cover_another() -> None:
 
 def test_the_loss_of_what_is_whole_is_refused() -> None:
     with pytest.raises(outcome.NothingToLose, match="nothing of"):
-        judge(ALL, lost=(IMAGE.name,))
+        outcome.require_something_to_lose(judge(ALL, lost=(IMAGE.name,)), [IMAGE.name])
+    outcome.require_something_to_lose(judge(set(), lost=(IMAGE.name,)), [IMAGE.name])
 
 
 def test_an_image_whose_files_are_half_listed_is_open() -> None:
