@@ -64,6 +64,7 @@ def _region(status: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("from upstream", f"{units.format_size(upstream)} since the beginning"),
         ("sync", _sync(status["sync"])),
+        *_migration(status["migration"], status["handover"]),
         ("catalog", status["catalog"]),
     ]
 
@@ -93,6 +94,21 @@ def _sync(sync: dict[str, Any]) -> str:
         return f"ended {ago} ago without the boot source, which could not be read"
     failures = len(sync["last_outcome"]["failures"])
     return f"ended {ago} ago" + (f" with {failures} failures" if failures else "")
+
+
+def _migration(run: dict[str, Any], handover: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return a line about the migration, where there is one."""
+    if run["under_way"] and run["progress"]:
+        here, total = run["progress"]["here"], run["progress"]["total"]
+        return [("migration", f"{units.format_size(here)} of {units.format_size(total)}")]
+    if handover is None:
+        return []
+    if handover["finished"]:
+        return [("migration", f"finished {handover['finished']}: MAAS's database is free of it")]
+    if handover["succeeded"]:
+        return [("migration", f"succeeded {handover['succeeded']}")]
+    held_back = "; nothing is offered before it has succeeded" if handover["withholds"] else ""
+    return [("migration", f"open{held_back}")]
 
 
 def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@
 ``membership``  joining the cluster: catalog, store and declaration brought together
 ``aside``       threads for what may wait for the catalog
 ``curation``    orders about images, sources and selections
+``migrating``   the thread that takes over MAAS's images
+``migration_orders``  orders about that
 ``jobs``        orders that take long: a sync, a check
 ``commands``    all that the local socket answers
 ``figures``     what Prometheus is told

@@ -2,7 +2,8 @@
 
 Always true: a pass works from what the catalog wants and what the disk holds, and remembers
 nothing that it needs; it can stop anywhere and be run again. Nothing is fetched before there is
-room for all that is missing. What cannot be had is said in a notice, and the rest goes on.
+room for all that is missing, nor while a handover from MAAS is open. What cannot be had is said
+in a notice, and the rest goes on.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from concurrent import futures
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, database, holdings, sources
+from boot_resources.catalog import availability, database, handovers, holdings, sources
 from boot_resources.source import address, fetch, reading
 from boot_resources.store import facts, space, storage
 from boot_resources.sync import metering, progress, refresh, upstream, wording
@@ -177,6 +178,9 @@ class Engine:
 
     def _bring(self, stop: threading.Event) -> Outcome:
         with self._catalog.read() as conn:
+            if handovers.is_open(conn):
+                # What a migration exports belongs to no image yet, and comes from nowhere else.
+                return Outcome()
             wanted = holdings.wanted_objects(conn)
             recorded = holdings.held(conn, self._region)
         self._agree(self._store.held(), recorded)
