@@ -22,6 +22,9 @@ _SHOWN = 20
 @click.option(
     "--accept-lost", multiple=True, metavar="NAME", help="Give this image up; repeat for more."
 )
+@click.option("--finish", is_flag=True, help="Remove MAAS's images from its database, for good.")
+@click.option("--yes-i-have-a-backup", "backup", is_flag=True, help="Needed with --finish.")
+@click.option("--orphans", is_flag=True, help="With --finish: remove what nothing names, too.")
 @controllers.settings_option
 @output.as_json
 @click.pass_context
@@ -30,6 +33,9 @@ def command(
     check: bool,
     online: bool,
     accept_lost: tuple[str, ...],
+    finish: bool,
+    backup: bool,
+    orphans: bool,
     settings: pathlib.Path | None,
     as_json: bool,
 ) -> None:
@@ -38,13 +44,26 @@ def command(
     Nothing in that database is changed. Run it again whenever you like: it goes on where it
     stopped. Interrupting the command does not interrupt the region. The status is 1 if something
     is still open, or with --check if it would not fit or not work.
+
+    With --finish, and only then, the images leave MAAS's database, after each of them was hashed
+    here from the disk. That cannot be undone.
     """
-    if check:
-        if accept_lost:
-            raise click.UsageError("--check gives nothing up: leave --accept-lost out")
-        ready = _check(settings, online=online, as_json=as_json)
-        ctx.exit(errors.EXIT_OK if ready else errors.EXIT_FAILED)
+    _require_one_order(
+        check=check,
+        migrate=bool(accept_lost),
+        online=online,
+        finish=finish,
+        rest=backup or orphans,
+    )
     controller = controllers.of_kind("region", settings)
+    if finish:
+        if not backup:
+            raise click.UsageError("--finish cannot be undone: say --yes-i-have-a-backup, too")
+        _finish(controller, orphans=orphans, as_json=as_json)
+        return
+    if check:
+        ready = _check(controller, settings, online=online, as_json=as_json)
+        ctx.exit(errors.EXIT_OK if ready else errors.EXIT_FAILED)
     last: dict[str, Any] = {}
     orders = {"online": online, "accept_lost": list(accept_lost), "by": _who()}
     with output.bar("migrating", quiet=as_json) as bar:
@@ -57,6 +76,40 @@ def command(
     else:
         _say(last)
     ctx.exit(errors.EXIT_OK if last["succeeded"] else errors.EXIT_FAILED)
+
+
+def _require_one_order(
+    *, check: bool, migrate: bool, online: bool, finish: bool, rest: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if check and (migrate or finish):
+        raise click.UsageError("--check changes nothing: leave --accept-lost and --finish out")
+    if finish and (migrate or online):
+        raise click.UsageError("--finish goes with neither --accept-lost nor --online")
+    if rest and not finish:
+        raise click.UsageError("--orphans and --yes-i-have-a-backup go with --finish")
+
+
+def _finish(controller: local.Controller, *, orphans: bool, as_json: bool) -> None:
+    """Have MAAS's images leave its database, and say what went and how much came back."""
+    last: dict[str, Any] = {}
+    with output.bar("", quiet=as_json) as bar:
+        for last in controller.follow("/migrate/finish", backup=True, orphans=orphans):
+            if bar is not None and last.get("phase") == "hashing":
+                bar.show(last["here"], last["total"], last["phase"])
+    if as_json:
+        output.document(last)
+        return
+    removed = last["removed"]
+    click.echo(
+        f"{last['objects']} objects are sound here, {units.format_size(last['hashed'])} hashed; "
+        f"{removed['objects']} large objects and {removed['largefiles']} large files left MAAS's "
+        f"database ({last['rows']}); {units.format_size(removed['given_back'])} came back"
+    )
+    if removed["vacuum"]:
+        click.echo(
+            f"for the space, the database's owner or a superuser says: {removed['vacuum']};"
+        )
 
 
 def _who() -> str:
@@ -89,9 +142,10 @@ def _say_set_aside(set_aside: list[dict[str, str]]) -> None:
         click.secho(line, fg=colours.get(each["resolution"]))
 
 
-def _check(settings: pathlib.Path | None, *, online: bool, as_json: bool) -> bool:
+def _check(
+    controller: local.Controller, settings: pathlib.Path | None, *, online: bool, as_json: bool
+) -> bool:
     """Show what is known before an export; return whether it would fit and work."""
-    controller = controllers.of_kind("region", settings)
     try:
         found = controller.post("/migrate/check", online=online)
     except local.Unreachable:

@@ -1,4 +1,6 @@
-"""The one-time export of images out of a MAAS database. Nothing in that database is changed.
+"""The one-time export of images out of a MAAS database.
+
+Nothing in that database is changed until an operator orders the end of it (``finish``).
 
 ``database``   a MAAS database, opened to be read and nothing else
 ``sessions``   one worker's connection, which comes back when it is lost
@@ -16,4 +18,6 @@
 ``preflight``  would it fit, and work
 ``turns``      one region exports at a time
 ``handover``   all of the above, one after another
+``removal``    images leave a MAAS database: the one part that changes it
+``finish``     that, once all of them are proved on disk
 """

@@ -1,8 +1,9 @@
 """A MAAS database, opened to be read and nothing else.
 
 Always true: every transaction sees one moment (REPEATABLE READ) and is READ ONLY, so PostgreSQL
-itself refuses whatever would change something. No lock is taken but the one that every SELECT
-takes, and nobody waits for that. A standby can be read like its primary.
+itself refuses whatever would change something; one module alone opens it otherwise (``removal``).
+No lock is taken but the one that every SELECT takes, and nobody waits for that. A standby can be
+read like its primary.
 """
 
 import contextlib
@@ -45,6 +46,7 @@ class Database:
 
     Attributes:
         name: user, host and database, without a password, for people.
+        place: host, port and database, whoever opens it.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,9 +75,9 @@ class Database:
                 "write postgresql://user:password@host:port/database",
             ) from None
         self._options = limits | given | {"application_name": APPLICATION}
-        self.name = "{}@{}/{}".format(
-            given.get("user", ""), given.get("host", "localhost"), given.get("dbname", "")
-        )
+        host, database = given.get("host", "localhost"), given.get("dbname", "")
+        self.name = f"{given.get('user', '')}@{host}/{database}"
+        self.place = f"{host}:{given.get('port', 5432)}/{database}"
 
     def connect(self) -> Connection:
         """Open one session, whose transactions read one moment and cannot write.

@@ -41,6 +41,10 @@ class StillChanging(errors.BootResourcesError):
     """MAAS changed its images again and again while they were exported."""
 
 
+class AlreadyFinished(errors.BootResourcesError):
+    """The images left that database, after they had come here."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Orders:
     """How to migrate.
@@ -101,7 +105,8 @@ def migrate(
     """
     with turns.turn(catalog, region, stop) as lease:
         with catalog.write() as conn:
-            handovers.begin(conn, region, maas.name)
+            handovers.begin(conn, region, maas.place)
+            _require_unfinished(conn, maas)
         found, read, failed = _export(maas, store, orders, report, stop)
         with catalog.write() as conn:
             turns.confirm(conn, lease)
@@ -110,11 +115,20 @@ def migrate(
             for each in judged.set_aside:
                 logger.warning("set aside: %s", each)
             set_aside = map(_recorded, judged.set_aside)
-            handovers.judged(conn, maas.name, set_aside, orders.by, succeeded=judged.succeeded)
+            handovers.judged(conn, maas.place, set_aside, orders.by, succeeded=judged.succeeded)
             if not judged.succeeded:
                 return Handover(read, judged, None)
             arrived = arrival.arrive(conn, region, judged.arriving, held)
     return Handover(read, judged, arrived)
+
+
+def _require_unfinished(conn: sa.Connection, maas: database.Database) -> None:
+    known = handovers.find(conn)
+    if known is not None and known.finished is not None and known.maas == maas.place:
+        raise AlreadyFinished(
+            f"the migration out of {maas.name} is finished: it holds these images no longer",
+            "take [migration] out of the settings file",
+        )
 
 
 def _judge(

@@ -117,8 +117,12 @@ class Inventory:
         return (self.resources, self.sets, self.files, self.largefiles)
 
 
-def read(conn: database.Connection) -> Inventory:
+def read(conn: database.Connection, *, emptied: bool = False) -> Inventory:
     """Return what the database holds, in the transaction of ``conn``.
+
+    Args:
+        conn: in a transaction.
+        emptied: whether its images may have left it already.
 
     Raises:
         schema.NotMaas: as ``schema.recognise``, and so are TooOld, TooNew and NotAllowed.
@@ -128,7 +132,7 @@ def read(conn: database.Connection) -> Inventory:
     generation = schema.recognise(shape)
     files = _files(conn, generation)
     holders = _holders(conn, shape)
-    if files and all(file.largefile_id is None for file in files):
+    if not emptied and files and all(file.largefile_id is None for file in files):
         raise _already_exported(shape.database, holders)
     access = readers.probe(conn)
     return Inventory(

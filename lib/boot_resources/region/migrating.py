@@ -16,7 +16,7 @@ from typing import TypeVar
 from boot_resources import errors, notices
 from boot_resources.catalog import database as catalogs
 from boot_resources.catalog import handovers
-from boot_resources.migration import database, export, handover, preflight, progress
+from boot_resources.migration import database, export, finish, handover, preflight, progress
 from boot_resources.region import syncing
 from boot_resources.settings import region as region_settings
 from boot_resources.store import storage
@@ -27,8 +27,7 @@ SCOPE = "migration"
 _TICK = 0.2
 _WITHHELD = "; nothing is offered before it has succeeded"
 T = TypeVar("T")
-Work = Callable[[progress.Report, threading.Event], T]
-"""Does what takes long; it is told whom to tell how far it is, and what ends it early."""
+Run = futures.Future["handover.Handover | None"]
 
 
 class NotTold(errors.BootResourcesError):
@@ -87,6 +86,7 @@ class Migrating:
 
     Attributes:
         progress: how far the run is; None where none is under way, or before it read anything.
+        finishing: what the end is at, how much of that is done and how much there is, or None.
     """
 
     def __init__(
@@ -98,15 +98,17 @@ class Migrating:
         board: notices.NoticeBoard,
     ) -> None:
         self.progress: progress.Progress | None = None
+        self.finishing: tuple[str, int, int] | None = None
         self._settings = settings
         self._catalog = catalog
         self._store = store
         self._sync = sync
         self._board = board
         self._threads = futures.ThreadPoolExecutor(1, "migration")
-        # Protects the two below.
+        # Protects the three below.
         self._lock = threading.Lock()
-        self._running: futures.Future[handover.Handover | None] | None = None
+        self._running: Run | None = None
+        self._end: futures.Future[finish.Finished] | None = None
         self._halt = threading.Event()
         self._stopping = threading.Event()
 
@@ -118,7 +120,7 @@ class Migrating:
     @property
     def under_way(self) -> bool:
         """Whether a run is under way."""
-        return self._running is not None and not self._running.done()
+        return any(each is not None and not each.done() for each in (self._running, self._end))
 
     def declare(self) -> None:
         """Make the catalog say whether this region is told to migrate; before it joins.
@@ -149,7 +151,7 @@ class Migrating:
         self._stopping.set()
         self._halt.set()
 
-    def migrate(self, orders: handover.Orders) -> "futures.Future[handover.Handover | None]":
+    def migrate(self, orders: handover.Orders) -> Run:
         """Begin to migrate; without further orders a run that is under way is the answer.
 
         Raises:
@@ -158,6 +160,8 @@ class Migrating:
         """
         require_told(self._settings)
         with self._lock:
+            if self._end is not None and not self._end.done():
+                raise UnderWay
             before = self._running
             if before is None or before.done():
                 return self._submit(lambda: self._migrate(orders))
@@ -166,9 +170,40 @@ class Migrating:
             # One that began at the start may find that there was nothing to do.
             return self._submit(lambda: before.result() or self._migrate(orders))
 
-    def _submit(
-        self, run: Callable[[], handover.Handover | None]
-    ) -> "futures.Future[handover.Handover | None]":
+    def remove(self, *, orphans: bool) -> futures.Future[finish.Finished]:
+        """Begin to remove MAAS's images from its database; irreversible.
+
+        Raises:
+            NotTold: the settings name no database.
+            UnderWay: a run is under way.
+        """
+        require_told(self._settings)
+        with self._lock:
+            if self.under_way:
+                raise UnderWay
+            self._end = self._threads.submit(self._remove, orphans)
+            return self._end
+
+    def _remove(self, orphans: bool) -> finish.Finished:
+        def work(halt: threading.Event) -> finish.Finished:
+            return finish.finish(
+                database.Database(require_told(self._settings).database_url()),
+                self._catalog,
+                self._settings.name,
+                self._store,
+                self._tell,
+                halt,
+                orphans=orphans,
+            )
+
+        done = self._alone(work)
+        logger.warning("MAAS's database no longer holds its images: %s", done)
+        return done
+
+    def _tell(self, what: str, here: int, total: int) -> None:
+        self.finishing = what, here, total
+
+    def _submit(self, run: Callable[[], handover.Handover | None]) -> Run:
         self._running = self._threads.submit(run)
         return self._running
 
@@ -188,19 +223,26 @@ class Migrating:
         rules = export.Rules(parallel=told.parallel)
         orders = dataclasses.replace(orders, rules=rules)
 
-        def work(report: progress.Report, halt: threading.Event) -> handover.Handover:
+        def work(halt: threading.Event) -> handover.Handover:
             return handover.migrate(
                 database.Database(told.database_url()),
                 self._catalog,
                 self._settings.name,
                 self._store,
                 orders,
-                report,
+                self._report,
                 halt,
             )
 
         self._say("working", notices.Severity.INFO, "images come out of a MAAS database")
-        done = self._alone(work)
+        try:
+            done = self._alone(work)
+        except errors.BootResourcesError as error:
+            self._say_trouble(str(error), error.cure)
+            raise
+        except Exception:
+            self._say_trouble("an internal error; the log has the details", "")
+            raise
         if done.arrived is None:
             still = ", ".join(sorted({str(each.image) for each in done.outcome.open})[:3])
             text = f"{len(done.outcome.open)} files of MAAS's images did not come, of {still}"
@@ -215,22 +257,22 @@ class Migrating:
         self._sync.renew_offer()
         return done
 
-    def _alone(self, work: Work[T]) -> T:
-        """Do it with the sync held up; what is in the way becomes a notice."""
+    def _alone(self, work: Callable[[threading.Event], T]) -> T:
+        """Do it with the sync held up; it is given what ends it early."""
         with self._lock:
             self._halt = halt = threading.Event()
             if self._stopping.is_set():
                 halt.set()
         try:
             with self._sync.held_up():
-                return work(self._report, halt)
-        except errors.BootResourcesError as error:
-            if not self._stopping.is_set():
-                text = f"the images of MAAS were not taken over: {error}"
-                self._say("failed", notices.Severity.WARNING, text, error.cure)
-            raise
+                return work(halt)
         finally:
-            self.progress = None
+            self.progress = self.finishing = None
+
+    def _say_trouble(self, problem: str, cure: str) -> None:
+        if not self._stopping.is_set():
+            text = f"the images of MAAS were not taken over: {problem}"
+            self._say("failed", notices.Severity.WARNING, text, cure)
 
     def _report(self, reached: progress.Progress) -> None:
         self.progress = reached
@@ -241,7 +283,7 @@ class Migrating:
         self._board.state(SCOPE, [notices.Notice(key, severity, text, cure)])
 
 
-def _log_failure(running: "futures.Future[handover.Handover | None]") -> None:
+def _log_failure(running: Run) -> None:
     error = None if running.cancelled() else running.exception()
     if isinstance(error, errors.BootResourcesError):
         logger.warning("the migration was not done: %s", error)

@@ -12,14 +12,25 @@ from typing import Any
 
 from aiohttp import web
 
+from boot_resources import errors
 from boot_resources.catalog import handovers, names
-from boot_resources.migration import handover, preflight, progress
+from boot_resources.migration import finish, handover, preflight, progress
 from boot_resources.region import aside, migrating
 from boot_resources.service import control
 from boot_resources.settings import region as region_settings
 from boot_resources.store import storage
 
 _TICK = 0.2
+
+
+class NoBackup(errors.BootResourcesError):
+    """The order to finish does not say that there is a backup."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what leaves MAAS's database does not come back",
+            "back it up, and say so: boot-resources migrate --finish --yes-i-have-a-backup",
+        )
 
 
 class MigrationOrders:
@@ -41,6 +52,7 @@ class MigrationOrders:
         """Add the handlers to the control socket's application."""
         app.router.add_post("/migrate", self._migrate)
         app.router.add_post("/migrate/check", self._check)
+        app.router.add_post("/migrate/finish", self._finish)
 
     def describe(self) -> dict[str, Any]:
         """Return whether the region is told to migrate, and how far a run is."""
@@ -67,9 +79,23 @@ class MigrationOrders:
         running = self._migration.migrate(orders)
         return await control.stream(request, self._follow(running))
 
-    async def _follow(
-        self, running: "futures.Future[handover.Handover | None]"
+    async def _finish(self, request: web.Request) -> web.StreamResponse:
+        order = await request.json()
+        if order.get("backup") is not True:
+            raise NoBackup
+        running = self._migration.remove(orphans=bool(order.get("orphans")))
+        return await control.stream(request, self._follow_the_end(running))
+
+    async def _follow_the_end(
+        self, running: futures.Future[finish.Finished]
     ) -> AsyncIterator[dict[str, Any]]:
+        while not running.done():
+            what, here, total = self._migration.finishing or ("looking", 0, 0)
+            yield {"phase": what, "here": here, "total": total}
+            await asyncio.sleep(_TICK)
+        yield {"done": True} | dataclasses.asdict(running.result())
+
+    async def _follow(self, running: migrating.Run) -> AsyncIterator[dict[str, Any]]:
         while not running.done():
             yield _describe_progress(self._migration.progress) or {"here": 0, "total": 0}
             await asyncio.sleep(_TICK)
