@@ -1,12 +1,9 @@
 """A migration is killed, its server crashes, its disk fills up: nothing is lost or half."""
 
-import os
 import pathlib
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -69,21 +66,9 @@ class Attempts:
 
     def attempt(self, role: str, seconds: float | None) -> int | None:
         """Migrate, and kill it after that time; return the bytes it read, if it got to its end."""
-        tests = pathlib.Path(stores.__file__).parent.parent
-        words = [sys.executable, "-m", "support.exporting", str(self.store), self._url]
-        environment = {**os.environ, "PYTHONPATH": str(tests)}
-        with subprocess.Popen(
-            [*words, self._found.url(role)], stdout=subprocess.PIPE, env=environment, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "begun\n"
-            killer = threading.Timer(PATIENCE if seconds is None else seconds, process.kill)
-            killer.start()
-            said = process.stdout.read()
-            process.wait()
-            killer.cancel()
-        if not said:
-            assert process.returncode == -signal.SIGKILL
+        words = ("migrate", str(self.store), self._url, self._found.url(role))
+        said = exporting.killed_after(seconds, *words)
+        if said is None:
             return None
         self.finished += 1
         return int(said)

@@ -1,7 +1,10 @@
 """A small vocabulary for tests that export images out of MAAS databases."""
 
 import dataclasses
+import os
 import pathlib
+import signal
+import subprocess
 import sys
 import threading
 
@@ -10,15 +13,19 @@ from boot_resources.migration import (
     contents,
     database,
     export,
+    finish,
     handover,
     inventory,
     progress,
     readers,
+    removal,
     sessions,
 )
 from boot_resources.store import storage
 from support import maas, stores, syncing
 
+PATIENCE = 120.0
+"""Seconds after which a process that should end by itself is stuck."""
 IMPATIENT = sessions.Patience(attempts=3, pause=0.01)
 
 
@@ -78,22 +85,67 @@ def holding(root: pathlib.Path) -> set[str]:
     return {path.name for path in (root / "objects").iterdir()}
 
 
+def killed_after(seconds: float | None, *words: str) -> str | None:
+    """Run ``main`` in a process and kill it that time after it began; None for not at all.
+
+    Returns:
+        what it said at its end; None if it did not get there.
+    """
+    tests = pathlib.Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-m", "support.exporting", *words],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        killer = threading.Timer(PATIENCE if seconds is None else seconds, process.kill)
+        killer.start()
+        said = process.stdout.read()
+        process.wait()
+        killer.cancel()
+    if not said:
+        assert process.returncode == -signal.SIGKILL
+    return said or None
+
+
 def main() -> None:
-    """Migrate once, as a process that can be killed: ``STORE CATALOG_URL MAAS_URL``."""
-    catalog = catalogs.open_catalog(sys.argv[2])
-    store = stores.storage_at(pathlib.Path(sys.argv[1]))
+    """Work as a process that can be killed: ``migrate|finish STORE CATALOG_URL MAAS_URL``.
+
+    A finish is done in small batches, so that there are moments between them.
+    """
+    order, root, catalog_url, maas_url = sys.argv[1:]
+    catalog = catalogs.open_catalog(catalog_url)
+    store = stores.storage_at(pathlib.Path(root))
+    found = database.Database(maas_url)
     sys.stdout.write("begun\n")
     sys.stdout.flush()
-    done = handover.migrate(
-        database.Database(sys.argv[3]),
-        catalog,
-        syncing.REGION,
-        store,
-        handover.Orders(),
-        lambda _: None,
-        threading.Event(),
+    if order == "migrate":
+        sys.stdout.write(f"{migrated(found, catalog, store).read}\n")
+    else:
+        removal.BATCH = 2
+        sys.stdout.write(f"{finished(found, catalog, store).removed.objects}\n")
+
+
+def migrated(
+    found: database.Database, catalog: catalogs.Catalog, store: storage.Storage
+) -> handover.Handover:
+    """Migrate once."""
+    orders = handover.Orders(rules=export.Rules(2, IMPATIENT))
+    return handover.migrate(
+        found, catalog, syncing.REGION, store, orders, lambda _: None, threading.Event()
     )
-    sys.stdout.write(f"{done.read}\n")
+
+
+def finished(
+    found: database.Database, catalog: catalogs.Catalog, store: storage.Storage
+) -> finish.Finished:
+    """Let the images leave MAAS's database."""
+    stop = threading.Event()
+    return finish.finish(
+        found, catalog, syncing.REGION, store, lambda *_: None, stop, orphans=False
+    )
 
 
 if __name__ == "__main__":
