@@ -1,9 +1,10 @@
 """The migration out of a MAAS database, as a running region does it: at its start, and when asked.
 
-Always true: one at a time, and no sync pass beside it. While a handover is open nothing is brought
-from upstream and nothing is tidied away (``sync.engine``); the boot source is read all the same,
-first, since what it lists need not be lost. What is in the way is said in a notice until a run
-has succeeded; the next start, or the command, tries again.
+Always true: one run at a time, in the order in which they were asked for, and no sync pass beside
+it. While a handover is open nothing is brought from upstream and nothing is tidied away
+(``sync.engine``); the boot source is read all the same, first, since what it lists need not be
+lost. What is in the way is said in a notice until a run has succeeded; the next start, or the
+command, tries again.
 """
 
 import dataclasses
@@ -37,16 +38,6 @@ class NotTold(errors.BootResourcesError):
         super().__init__(
             f"region {region} is told of no MAAS database",
             "name one in its settings file, as migration.url-file, and start it anew",
-        )
-
-
-class UnderWay(errors.BootResourcesError):
-    """Something else is done with MAAS's database now."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the region is at work with MAAS's database already",
-            "follow it with `boot-resources migrate`, without options, and ask again at its end",
         )
 
 
@@ -105,7 +96,7 @@ class Migrating:
         self._sync = sync
         self._board = board
         self._threads = futures.ThreadPoolExecutor(1, "migration")
-        # Protects the three below.
+        # Protects the two below.
         self._lock = threading.Lock()
         self._running: Run | None = None
         self._end: futures.Future[finish.Finished] | None = None
@@ -144,7 +135,7 @@ class Migrating:
     def stop(self) -> None:
         """End the run that is under way and wait for it; what it exported is kept."""
         self.end_soon()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True)
 
     def end_soon(self) -> None:
         """Let the run that is under way end early, without waiting for that."""
@@ -152,39 +143,33 @@ class Migrating:
         self._halt.set()
 
     def migrate(self, orders: handover.Orders) -> Run:
-        """Begin to migrate; without further orders a run that is under way is the answer.
+        """Begin to migrate, after what is under way.
+
+        Without further orders, what a run that is under way comes to is the answer.
 
         Raises:
             NotTold: the settings name no database.
-            UnderWay: another run is under way, which knows nothing of these orders.
         """
         require_told(self._settings)
         with self._lock:
-            if self._end is not None and not self._end.done():
-                raise UnderWay
             before = self._running
-            if before is None or before.done():
+            if before is None or before.done() or orders.online or orders.accept_lost:
                 return self._submit(lambda: self._migrate(orders))
-            if orders.online or orders.accept_lost:
-                raise UnderWay
             # One that began at the start may find that there was nothing to do.
             return self._submit(lambda: before.result() or self._migrate(orders))
 
-    def remove(self, *, orphans: bool) -> futures.Future[finish.Finished]:
-        """Begin to remove MAAS's images from its database; irreversible.
+    def empty_maas(self, *, orphans: bool) -> futures.Future[finish.Finished]:
+        """Begin to remove MAAS's images from its database, after what is under way; irreversible.
 
         Raises:
             NotTold: the settings name no database.
-            UnderWay: a run is under way.
         """
         require_told(self._settings)
         with self._lock:
-            if self.under_way:
-                raise UnderWay
-            self._end = self._threads.submit(self._remove, orphans)
+            self._end = self._threads.submit(self._empty_maas, orphans)
             return self._end
 
-    def _remove(self, orphans: bool) -> finish.Finished:
+    def _empty_maas(self, orphans: bool) -> finish.Finished:
         def work(halt: threading.Event) -> finish.Finished:
             return finish.finish(
                 database.Database(require_told(self._settings).database_url()),
@@ -259,10 +244,9 @@ class Migrating:
 
     def _alone(self, work: Callable[[threading.Event], T]) -> T:
         """Do it with the sync held up; it is given what ends it early."""
-        with self._lock:
-            self._halt = halt = threading.Event()
-            if self._stopping.is_set():
-                halt.set()
+        self._halt = halt = threading.Event()
+        if self._stopping.is_set():
+            raise export.Stopped
         try:
             with self._sync.held_up():
                 return work(halt)

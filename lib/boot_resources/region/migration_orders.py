@@ -83,7 +83,7 @@ class MigrationOrders:
         order = await request.json()
         if order.get("backup") is not True:
             raise NoBackup
-        running = self._migration.remove(orphans=bool(order.get("orphans")))
+        running = self._migration.empty_maas(orphans=bool(order.get("orphans")))
         return await control.stream(request, self._follow_the_end(running))
 
     async def _follow_the_end(

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any
 
 import pydantic
@@ -140,6 +141,23 @@ def test_what_is_told_no_more_is_called_off(
         assert region.status()["handover"] is None
         refused = command.run("migrate", "--settings", house.file)
         assert (refused.status, "told of no MAAS database" in refused.err) == (1, True)
+
+
+def test_orders_follow_one_another(maas_3_5: maas.MaasDatabase, house: settled.House) -> None:
+    stored = upload(maas_3_5)
+    maas_3_5.remove(stored)
+    orders = ("--accept-lost", CUSTOM), (), ("--online",)
+    with house.region(maas_3_5.url()) as region:
+        with futures.ThreadPoolExecutor(3) as pool:
+            asked = [
+                pool.submit(command.run_apart, "migrate", *words, "--settings", str(house.file))
+                for words in orders
+            ]
+            statuses = [each.result().status for each in asked]
+        assert statuses[0] == errors.EXIT_OK
+        assert set(statuses[1:]) <= {errors.EXIT_OK, errors.EXIT_FAILED}
+        region.wait_for_images(house.images)
+        assert settled.about_migration(region.status()) == []
 
 
 @pytest.mark.parametrize("running", [True, False])
