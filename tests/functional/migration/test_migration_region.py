@@ -9,9 +9,10 @@ import pydantic
 import pytest
 
 from boot_resources import errors
+from boot_resources.catalog import availability, database
 from boot_resources.demo import origin, signed_source
 from boot_resources.settings import region as region_settings
-from support import command, maas, plane_region, settled
+from support import command, maas, plane_region, real_region, settled
 
 SIZE = 2 * 1024 * 1024
 CUSTOM = "custom/amd64/generic/forge/uploaded/20240501"
@@ -94,6 +95,34 @@ def test_it_serves_nothing_and_fetches_nothing_before_it_has_succeeded(
         # The loss stays accepted, and who said so.
         assert command.run("migrate", "--settings", house.file).status == errors.EXIT_OK
         assert region.status()["handover"]["set_aside"] == [lost]
+
+
+def test_what_becomes_complete_by_and_by_is_not_offered_before_the_rest(
+    maas_3_5: maas.MaasDatabase, house: settled.House
+) -> None:
+    maas_3_5.remove(upload(maas_3_5))
+    objects = real_region.objects_of(house.source)
+    sets: dict[tuple[str, str], int] = {}
+    for each in house.source.truth:
+        if each.filename.endswith(".tar.xz"):
+            names = (f"{each.os}/{each.release}", f"{each.arch}/{each.subarch}")
+            if names not in sets:
+                resource = maas_3_5.resource(*names, bootloader_type=each.release)
+                sets[names] = maas_3_5.version(resource, each.version, each.label)
+            stored = maas_3_5.store(objects[each.sha256])
+            maas_3_5.file(sets[names], each.filename, stored, "archive.tar.xz")
+    maas_3_5.seal()
+    with house.region(maas_3_5.url()) as region:
+        settled.wait_for_notice(region, "open")
+        # At the next start it states what its disk holds, whole images of the source included.
+        region.stop()
+        region.start()
+        settled.wait_for_notice(region, "open")
+        catalog = database.open_catalog(region.settings.catalog.url)
+        with catalog.read() as conn:
+            assert availability.available(conn).images
+        catalog.close()
+        assert (region.status()["images"], region.status()["serving"]) == (0, False)
 
 
 def test_one_that_serves_already_goes_on_serving(
