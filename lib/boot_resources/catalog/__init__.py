@@ -16,6 +16,8 @@
     what is offered to machines; what an operator sees
 ``holdings`` ``ledger`` ``noticeboard``
     who holds which object; bytes counted; every unit's notices
+``handovers``
+    what a migration from MAAS took over, set aside and still owes
 
 Every query takes the connection of a transaction first, and neither begins nor ends one.
 """

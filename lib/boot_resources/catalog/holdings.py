@@ -122,6 +122,12 @@ def referenced(conn: sa.Connection) -> frozenset[str]:
     return frozenset(conn.execute(sa.select(schema.items.c.sha256).distinct()).scalars())
 
 
+def let_go(conn: sa.Connection) -> frozenset[str]:
+    """Return the sha256 of every object that was proved here once, and that no image needs."""
+    proved = sa.select(schema.objects.c.sha256).where(schema.objects.c.map_digest.is_not(None))
+    return frozenset(conn.execute(proved).scalars()) - referenced(conn)
+
+
 def wanted_objects(conn: sa.Connection) -> tuple[WantedObject, ...]:
     """Return what every member should hold, those that the oldest images need first.
 

@@ -104,7 +104,7 @@ def show(conn: sa.Connection, name: names.ImageName) -> ImageDetail:
 
 
 def remove(conn: sa.Connection, name: names.ImageName, *, force: bool = False) -> None:
-    """Remove an image that no selection picks any more: dropped, superseded or outgoing.
+    """Remove an image that no selection picks: dropped, superseded, outgoing, or from no source.
 
     Args:
         conn: a transaction that writes.
@@ -119,7 +119,8 @@ def remove(conn: sa.Connection, name: names.ImageName, *, force: bool = False) -
     row = conn.execute(sa.select(schema.images).where(_called(name))).one_or_none()
     if row is None:
         raise _unknown(name)
-    if row.wanted and row.dropped is None and not force:
+    picked = row.wanted and row.dropped is None and row.source_id is not None
+    if picked and not force:
         raise _still_selected(conn, name, row.bootloader_type)
     wanting.remove_images(conn, [row.id])
     cluster.bump_epoch(conn)

@@ -13,6 +13,9 @@ from boot_resources import errors
 COLUMNS = ("os", "arch", "subarch", "release", "label", "version")
 """The parts of an image's name, in order; the catalog's columns are called so."""
 
+UPLOADED = "uploaded"
+"""The label, MAAS's own, of what an operator made: no boot source has a say in such an image."""
+
 
 class BadImageName(errors.BootResourcesError):
     """What was given is not the name of an image."""

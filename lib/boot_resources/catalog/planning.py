@@ -11,6 +11,9 @@ The rules, image by image, of one source:
 - What has become available never changes under its name. A source that gives the same version
   other files is refused for that image; before it was offered to anyone, the newer word is taken.
 - A refused image leaves what the catalog holds of its product as it is.
+- An image that came from no source, as one that was migrated, becomes the source's own where the
+  source offers it, or a newer version of it. MAAS keeps no manifests: an available image that has
+  none goes without. What an operator uploaded is never touched.
 """
 
 import dataclasses
@@ -19,6 +22,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from boot_resources.catalog import names
+
+MANIFEST = "manifest"
+"""The file type of a list of packages: nothing boots from it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Present:
     Attributes:
         image: what it was told of it.
         own: whether it came from the source that is judged.
+        adoptable: whether it came from no source, and no operator made it.
         wanted: whether it is the version of its product that members should get.
         available: whether every member had proved it.
         dropped: whether the source no longer offered it, last time.
@@ -83,6 +90,7 @@ class Present:
     wanted: bool
     available: bool
     dropped: bool
+    adoptable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +169,8 @@ def plan(
     refused: list[Refused] = []
     # Until an object is proved its size is what a document claims, and the newest word counts.
     sizes = {sha256: known.size for sha256, known in objects.items() if known.proved}
-    for image in wanted:
+    for offer in wanted:
+        image = _without_new_manifests(offer, before.get(offer.name))
         reason = _objection(image, taken, before.get(image.name), sizes)
         if reason is None:
             taken[image.name] = image
@@ -183,6 +192,15 @@ def plan(
     )
 
 
+def _without_new_manifests(image: WantedImage, before: Present | None) -> WantedImage:
+    """Return the image without the manifests that the available one has not."""
+    if before is None or not before.available:
+        return image
+    there = before.image.files()
+    items = (each for each in image.items if each.ftype != MANIFEST or each.filename in there)
+    return dataclasses.replace(image, items=tuple(items))
+
+
 def _objection(
     image: WantedImage,
     taken: Mapping[names.ImageName, WantedImage],
@@ -196,7 +214,7 @@ def _objection(
         return "two of its files have one name"
     if image.name in taken:
         return "the source names it twice, and the first is taken"
-    if before is not None and not before.own:
+    if before is not None and not (before.own or before.adoptable):
         return "an image of this name came from elsewhere"
     if before is not None and before.available and before.image.files() != image.files():
         return "the source changed the files of a version that is served already"
@@ -209,7 +227,7 @@ def _objection(
 
 def _news(image: WantedImage, before: Present | None) -> bool:
     """Return whether the catalog must be told of the image."""
-    if before is None or before.dropped or not before.wanted:
+    if before is None or before.dropped or not before.wanted or not before.own:
         return True
     return not image.says_the_same_as(before.image)
 
@@ -221,12 +239,12 @@ def _fate(
     selected: Selected,
 ) -> Fate:
     product = before.image.name.product
-    if not before.own:
-        return Fate.STAYS
-    if product in newest:
+    if product in newest and (before.own or before.adoptable):
         if not before.available:
             return Fate.REMOVED
         return Fate.OUTGOING if before.wanted else Fate.STAYS
+    if not before.own:
+        return Fate.STAYS
     if not selected(product, before.image.bootloader_type):
         return Fate.REMOVED
     if product in offered:

@@ -182,3 +182,21 @@ notices = sa.Table(
     sa.Column("cure", sa.Text, nullable=False),
     sa.Column("since", clock.Instant, nullable=False),
 )
+
+# The handover of images out of a MAAS database; a cluster that was never told to has no row.
+handover = sa.Table(
+    "handover",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("region", sa.Text, nullable=False),
+    # Which database, without a password.
+    sa.Column("maas", sa.Text, nullable=False),
+    # Whether nothing is offered before it has succeeded.
+    sa.Column("withholds", sa.Boolean, nullable=False),
+    sa.Column("begun", clock.Instant, nullable=False),
+    sa.Column("succeeded", clock.Instant),
+    # Since when MAAS's database no longer holds the images.
+    sa.Column("finished", clock.Instant),
+    sa.Column("set_aside", sa.JSON, nullable=False),
+    sa.CheckConstraint("id = 1", name="one_row"),
+)

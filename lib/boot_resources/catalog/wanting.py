@@ -1,7 +1,8 @@
 """What should be held: the catalog's images are made to follow what the source offers.
 
 One transaction reads what the catalog holds, has ``planning`` decide, and writes what changes; a
-second call with the same input writes nothing. Only images of the given source are touched.
+second call with the same input writes nothing. Only images of the given source are touched, and
+such as came from none and are the source's own from now on.
 """
 
 import dataclasses
@@ -41,11 +42,24 @@ def want(
     _set(conn, numbers, decided.returned, {"dropped": None})
     _set(conn, numbers, decided.dropped, {"dropped": clock.now()})
     remove_images(conn, [numbers[name] for name in decided.removed])
-    if decided.stored:
-        _store_objects(conn, decided.stored)
-        _store_images(conn, source_id, decided.stored)
+    put_images(conn, source_id, decided.stored)
     cluster.bump_epoch(conn)
     return decided
+
+
+def put_images(
+    conn: sa.Connection, source_id: int | None, images: Collection[planning.WantedImage]
+) -> None:
+    """Insert images, all wanted, or bring them up to date. Whoever calls this raises the epoch.
+
+    Args:
+        conn: a transaction that writes, with the cluster locked.
+        source_id: the source that offers them; None where they came from none.
+        images: each under another name.
+    """
+    if images:
+        _store_objects(conn, images)
+        _store_images(conn, source_id, images)
 
 
 def remove_images(conn: sa.Connection, numbers: Collection[int]) -> None:
@@ -55,8 +69,13 @@ def remove_images(conn: sa.Connection, numbers: Collection[int]) -> None:
         conn.execute(gone, [{"number": number} for number in numbers])
 
 
-def _read_present(conn: sa.Connection, source_id: int) -> dict[int, planning.Present]:
-    """Return every image of the catalog, by row number."""
+def read_images(conn: sa.Connection) -> dict[names.ImageName, planning.Present]:
+    """Return every image of the catalog, by name; to no source any of them is its own."""
+    return {each.image.name: each for each in _read_present(conn, None).values()}
+
+
+def _read_present(conn: sa.Connection, source_id: int | None) -> dict[int, planning.Present]:
+    """Return every image of the catalog, by row number, as the source sees it."""
     files: dict[int, list[planning.WantedItem]] = {}
     for row in conn.execute(sa.select(schema.items, schema.objects.c.size).join(schema.objects)):
         item = planning.WantedItem(
@@ -75,10 +94,11 @@ def _read_present(conn: sa.Connection, source_id: int) -> dict[int, planning.Pre
         )
         present[row.id] = planning.Present(
             image=image,
-            own=row.source_id == source_id,
+            own=row.source_id is not None and row.source_id == source_id,
             wanted=row.wanted,
             available=row.available_since is not None,
             dropped=row.dropped is not None,
+            adoptable=row.source_id is None and row.label != names.UPLOADED,
         )
     return present
 
@@ -113,7 +133,7 @@ def _store_objects(conn: sa.Connection, images: Iterable[planning.WantedImage]) 
 
 
 def _store_images(
-    conn: sa.Connection, source_id: int, images: Collection[planning.WantedImage]
+    conn: sa.Connection, source_id: int | None, images: Collection[planning.WantedImage]
 ) -> None:
     """Insert the images, or bring them up to date, with all their items."""
     told = ("product", "title", "bootloader_type", "extra")

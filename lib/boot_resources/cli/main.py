@@ -19,6 +19,7 @@ _GROUPS = {
     "cache": ("cache", "group"),
     "demo": ("demo", "command"),
     "images": ("images", "group"),
+    "migrate": ("migrate", "command"),
     "rack": ("rack", "group"),
     "region": ("region", "group"),
     "selections": ("selections", "group"),

@@ -71,6 +71,7 @@ def _region(status: dict[str, Any]) -> list[tuple[str, str]]:
             f"{units.format_size(upstream)} since the beginning" if is_known else _UNKNOWN,
         ),
         ("sync", _sync(status["sync"])),
+        *_migration(status["migration"], status["handover"]),
         ("catalog", status["catalog"]),
     ]
 
@@ -101,6 +102,21 @@ def _sync(sync: dict[str, Any]) -> str:
     failures = len(sync["last_outcome"]["failures"])
     failed = output.count(failures, "failure")
     return f"ended {ago} ago" + (f" with {failed}" if failures else "")
+
+
+def _migration(run: dict[str, Any], handover: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return a line about the migration, where there is one."""
+    if run["under_way"] and run["progress"]:
+        here, total = run["progress"]["here"], run["progress"]["total"]
+        return [("migration", f"{units.format_size(here)} of {units.format_size(total)}")]
+    if handover is None:
+        return []
+    if handover["finished"]:
+        return [("migration", f"finished {handover['finished']}: MAAS's database is free of it")]
+    if handover["succeeded"]:
+        return [("migration", f"succeeded {handover['succeeded']}")]
+    held_back = "; nothing is offered before it has succeeded" if handover["withholds"] else ""
+    return [("migration", f"open{held_back}")]
 
 
 def _rack(status: dict[str, Any]) -> list[tuple[str, str]]:

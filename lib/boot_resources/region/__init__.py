@@ -9,6 +9,8 @@
 ``ownership``   whose a storage is, asked while no region runs
 ``aside``       threads for what may wait for the catalog
 ``curation``    orders about images, sources and selections
+``migrating``   the thread that takes over MAAS's images
+``migration_orders``  orders about that
 ``jobs``        orders that take long: a sync, a check
 ``adoption``    wanted objects out of somebody else's files
 ``commands``    all that the local socket answers

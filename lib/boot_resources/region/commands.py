@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import cluster, database, ledger, noticeboard, sources
+from boot_resources.catalog import cluster, database, handovers, ledger, noticeboard, sources
 from boot_resources.plane import members
-from boot_resources.region import adoption, aside, curation, jobs
+from boot_resources.region import adoption, aside, curation, jobs, migration_orders
 from boot_resources.region import offer as offers
 from boot_resources.service import control, refusals
 from boot_resources.store import scrub as scrubs
@@ -44,6 +44,7 @@ class Commands:
         long_orders: jobs.Jobs,
         curator: curation.Curation,
         adopter: adoption.Adoption,
+        migrator: migration_orders.MigrationOrders,
         beside: aside.Aside,
     ) -> None:
         self._health = health
@@ -57,6 +58,7 @@ class Commands:
         self._jobs = long_orders
         self._curator = curator
         self._adopter = adopter
+        self._migrator = migrator
         self._aside = beside
         self._started = time.monotonic()
 
@@ -69,6 +71,7 @@ class Commands:
         self._jobs.add_to(app)
         self._curator.add_to(app)
         self._adopter.add_to(app)
+        self._migrator.add_to(app)
         return app
 
     async def _status(self, _: web.Request) -> web.Response:
@@ -91,6 +94,7 @@ class Commands:
             "served": {role.value: size for role, size in self._served.items()},
             "refused": self._refused.describe(),
             "sync": self._jobs.describe_sync(),
+            "migration": self._migrator.describe(),
             "notices": [notices.describe(each) for each in self._board.standing()],
         }
         try:
@@ -99,8 +103,13 @@ class Commands:
         except (errors.BootResourcesError, TimeoutError) as error:
             # The rest of the status is of more use than a refusal.
             late = f"the catalog at {self._catalog.name} does not answer"
-            status |= {"catalog": f"{error}" or late, "source": None, "ledger": {}}
-            status["catalog_answers"] = False
+            status |= {
+                "catalog": f"{error}" or late,
+                "catalog_answers": False,
+                "source": None,
+                "ledger": {},
+                "handover": None,
+            }
         return web.json_response(status)
 
     def _room(self) -> space.Room | None:
@@ -121,10 +130,12 @@ class Commands:
                 if each.unit in others
             ]
             totals = ledger.totals(conn)
+            handover = handovers.find(conn)
         return {
             "catalog": self._catalog.name,
             "catalog_answers": True,
             "source": curation.describe_source(managed),
             "ledger": totals,
+            "handover": migration_orders.describe_handover(handover),
             "other_notices": noted,
         }

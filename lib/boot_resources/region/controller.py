@@ -24,6 +24,8 @@ from boot_resources.region import (
     figures,
     jobs,
     membership,
+    migrating,
+    migration_orders,
     serving,
     syncing,
 )
@@ -76,6 +78,9 @@ class RegionController:
             cancelled=self._stopping.is_set,
         )
         self.syncing = self._build_syncing()
+        self.migrating = migrating.Migrating(
+            settings, self.catalog, self.store, self.syncing, self.board
+        )
 
     def _sleep(self, seconds: float) -> None:
         """Wait, and no longer than until the region stops."""
@@ -144,6 +149,8 @@ class RegionController:
                 f"the store belongs to cluster {self.cluster}, the catalog to {found}",
                 "point catalog.url to that cluster's catalog",
             )
+        # First: an image that the store could offer at once may have to wait.
+        self.migrating.declare()
         membership.join(self.catalog, self.store, self.settings)
 
     def _lost(self, finding: audit.Finding) -> None:
@@ -173,6 +180,7 @@ class RegionController:
         """Let the threads know when the region is to stop."""
         await stop.wait()
         self._stopping.set()
+        self.migrating.end_soon()
         self.syncing.end_soon()
         self.catalog.hurry()
 
@@ -209,6 +217,7 @@ class RegionController:
                 door = doors.opened(app, listening, refusals.Refusals(what), connections=doors.FEW)
                 await stack.enter_async_context(door)
             self.syncing.start()
+            self.migrating.start()
             self.scrub.start()
             stack.push_async_callback(asyncio.to_thread, self.scrub.stop)
             watching = asyncio.create_task(self.port.watch_members())
@@ -219,6 +228,7 @@ class RegionController:
             logger.info("%s stops", settings.name)
             watching.cancel()
             self.offer.close()
+            await asyncio.to_thread(self.migrating.stop)
             await asyncio.to_thread(self.syncing.stop)
 
     def _commands(self) -> commands.Commands:
@@ -236,6 +246,9 @@ class RegionController:
             adoption.Adoption(
                 self.catalog, self.store, self.syncing, self._aside, self._stopping.is_set
             ),
+            migration_orders.MigrationOrders(
+                self.settings, self.store, self.migrating, self._aside
+            ),
             self._aside,
         )
 
@@ -245,5 +258,5 @@ class RegionController:
             "name": self.settings.name,
             "version": boot_resources.__version__,
             "cluster": self.cluster,
-            "serving": self.offer.current is not None,
+            "serving": self.offer.current is not None and not self.syncing.withheld,
         }

@@ -15,7 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from boot_resources import errors, notices
-from boot_resources.catalog import availability, cluster, database, failures, holdings, noticeboard
+from boot_resources.catalog import (
+    availability,
+    cluster,
+    database,
+    failures,
+    handovers,
+    holdings,
+    noticeboard,
+)
 from boot_resources.region import condition, membership
 from boot_resources.region import offer as offers
 from boot_resources.sync import engine as engines
@@ -52,6 +60,7 @@ class Syncing:
     Attributes:
         last: how the last pass ended.
         total: what all passes did since the start, with the failures of the last.
+        withheld: whether nothing is offered because a first migration has not succeeded yet.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class Syncing:
         self.engine = engine
         self.last = LastPass()
         self.total = engines.Outcome()
+        self.withheld = False
         self._catalog = catalog
         self._offer = offer
         self._board = board
@@ -162,7 +172,9 @@ class Syncing:
 
     def _available(self) -> availability.Availability:
         with self._catalog.read() as conn:
-            return availability.available(conn)
+            self.withheld = handovers.withholds(conn)
+            found = availability.available(conn)
+        return dataclasses.replace(found, images=()) if self.withheld else found
 
     def _loop(self) -> None:
         source_due = 0.0

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from boot_resources import addresses, units
+from boot_resources import addresses, errors, units
 from boot_resources.settings import values
 
 SEED_SOURCE = "https://images.maas.io/ephemeral-v3/stable/"
@@ -113,6 +113,40 @@ class Selection(values.Table):
     """Labels, for example ``stable``."""
 
 
+class Migration(values.Table):
+    """The MAAS database whose images this region takes over, once. Absent: it is told nothing."""
+
+    url: pydantic.SecretStr | None = None
+    """``postgresql://USER:PASSWORD@HOST:PORT/NAME``; never shown and never logged."""
+    url_file: values.ReadableFile | None = None
+    """File that holds the URL, for its owner alone; in place of ``url``. Read for each run."""
+    parallel: int = pydantic.Field(default=4, ge=1, le=32)
+    """How many large objects are read at once, each over a connection of its own."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_url(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("give url or url-file, one of the two")
+        return self
+
+    def database_url(self) -> str:
+        """Return the URL, password and all.
+
+        Raises:
+            errors.SettingsError: the file that holds it cannot be read.
+        """
+        if self.url is not None:
+            return self.url.get_secret_value()
+        assert self.url_file is not None, "one of the two is given"
+        try:
+            return self.url_file.read_text().strip()
+        except (OSError, ValueError) as error:
+            raise errors.SettingsError(
+                f"migration.url-file: cannot read {self.url_file}: {error}",
+                "write the URL into it, on one line, and let the region's user read it",
+            ) from None
+
+
 class Plane(values.Identity):
     """The port on which racks and other regions reach this one: TLS with certificates, always."""
 
@@ -155,6 +189,7 @@ class RegionSettings(values.Table):
     download: Download = Download()
     selections: tuple[Selection, ...] | None = None
     """Present (even if empty): a declaration. Absent: ``boot-resources selections`` manages."""
+    migration: Migration | None = None
     plane: Plane = pydantic.Field(default_factory=Plane)
     metrics: values.Metrics = values.Metrics()
     control: Control = Control()

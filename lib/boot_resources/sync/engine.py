@@ -2,8 +2,9 @@
 
 Always true: a pass works from what the catalog wants and what the disk holds, and remembers
 nothing that it needs; it can stop anywhere and be run again. What earlier passes saw decides only
-how long a dropped object is kept. Nothing is fetched before there is room for all that is missing.
-What cannot be had is said in a notice, and the rest goes on.
+how long a dropped object is kept. Nothing is fetched before there is room for all that is missing,
+nor while a handover from MAAS is open. What cannot be had is said in a notice, and the rest goes
+on.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from concurrent import futures
 import sqlalchemy as sa
 
 from boot_resources import errors, notices, units
-from boot_resources.catalog import availability, cluster, database, holdings, sources
+from boot_resources.catalog import availability, cluster, database, handovers, holdings, sources
 from boot_resources.source import address, fetch, reading
 from boot_resources.store import facts, space, storage
 from boot_resources.sync import metering, needs, progress, refresh, upstream, wording
@@ -190,6 +191,9 @@ class Engine:
 
     def _bring(self, stop: threading.Event) -> Outcome:
         with self._catalog.read() as conn:
+            if handovers.is_open(conn):
+                # What a migration exports belongs to no image yet, and comes from nowhere else.
+                return Outcome()
             wanted = holdings.wanted_objects(conn)
             recorded = holdings.held(conn, self._region)
         self.wanted = frozenset(each.sha256 for each in wanted)

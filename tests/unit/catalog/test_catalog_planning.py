@@ -185,3 +185,43 @@ def test_a_refused_image_leaves_its_product_as_it_is() -> None:
 def test_products_that_differ_in_one_part_do_not_replace_one_another() -> None:
     plan = decide([NOBLE_1, NOBLE_HWE], [present(NOBLE_1)])
     assert plan == planning.Plan(stored=(NOBLE_HWE,))
+
+
+# Images that came from no source, as a migration leaves them
+
+
+def migrated(image: planning.WantedImage, **other: bool) -> planning.Present:
+    return present(image, **({"own": False, "adoptable": True} | other))
+
+
+def test_an_image_from_no_source_becomes_the_sources_own() -> None:
+    assert decide([NOBLE_1], [migrated(NOBLE_1)]) == planning.Plan(stored=(NOBLE_1,))
+
+
+def test_one_whose_files_are_others_keeps_them() -> None:
+    changed = catalogs.image(catalogs.NOBLE_1, {"boot-kernel": "other bytes"})
+    plan = decide([changed], [migrated(NOBLE_1)])
+    assert not plan.changes_something()
+    assert "served already" in plan.refused[0].reason
+
+
+def test_one_goes_out_when_the_source_has_a_newer_version() -> None:
+    plan = decide([NOBLE_2], [migrated(NOBLE_1)])
+    assert plan == planning.Plan(stored=(NOBLE_2,), outgoing=(NOBLE_1.name,))
+    plan = decide([NOBLE_2], [migrated(NOBLE_1, available=False)])
+    assert plan == planning.Plan(stored=(NOBLE_2,), removed=(NOBLE_1.name,))
+
+
+def test_one_stays_whatever_is_selected_and_offered() -> None:
+    assert decide([], [migrated(NOBLE_1)], selected=lambda *_: False) == planning.Plan()
+    assert decide([JAMMY], [migrated(NOBLE_1)]).dropped == ()
+
+
+def test_an_available_image_does_without_a_manifest_that_it_never_had() -> None:
+    manifest = planning.WantedItem("squashfs.manifest", planning.MANIFEST, "m", "a" * 64, 5)
+    offered = dataclasses.replace(NOBLE_1, items=(*NOBLE_1.items, manifest))
+    assert decide([offered], [migrated(NOBLE_1)]).stored == (NOBLE_1,)
+    assert decide([offered], [present(NOBLE_1)]) == planning.Plan()
+    assert decide([offered], [present(offered)]) == planning.Plan()
+    unseen = [migrated(NOBLE_1, available=False)]
+    assert decide([offered], unseen).stored == (offered,)
