@@ -12,12 +12,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV PYTHON
 
+# Each has a module charm, so that no one run of a tool can see both.
+CHARMS := region rack
+
 # $(call prepare,TARGET,PACKAGES): a host with what TARGET needs, an environment with PACKAGES.
 define prepare
 @python=$$(tools/preflight.sh $(1)) && tools/environment.sh "$$python" $(2)
 endef
 
-.PHONY: help demo test test-long bench lint format clean
+.PHONY: help demo charms test test-long bench lint charmlint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +28,9 @@ help: ## show this list
 demo: ## a signed source, a region, a rack and 20 machines on this host; options in ARGS
 	$(call prepare,demo,product)
 	@$(BIN)/boot-resources demo $(ARGS)
+
+charms: ## both charms, packed into dist/ for `juju deploy ./bundle.yaml`
+	@python=$$(tools/preflight.sh charms) && tools/pack_charms.sh "$$python"
 
 test: ## every test tier that this host and user can run; pytest's options in ARGS
 	$(call prepare,test,workshop)
@@ -46,7 +52,11 @@ lint: ## style, format, types and import contracts; changes nothing
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+	@for charm in $(CHARMS); do $(BIN)/mypy charms/$$charm/src || exit 1; done
+	@PYTHONPATH=charms/region/src:charms/rack/src $(BIN)/lint-imports --no-logo
+
+charmlint: ## the charms against the rules of their field; needs Python 3.12
+	@python=$$(tools/preflight.sh charmlint) && tools/charmlint.sh "$$python"
 
 format: ## bring the code to the house's format
 	$(call prepare,lint,workshop)

@@ -28,7 +28,7 @@ is_usable() {
     [[ $(base_of "$venv/bin/python") == "$python" ]] &&
         [[ ! -e $venv/.made-in || $(<"$venv/.made-in") == "$PWD" ]]
 }
-stamp() { sha256sum uv.lock pyproject.toml lib/pyproject.toml; }
+stamp() { sha256sum uv.lock pyproject.toml lib/pyproject.toml charms/common/pyproject.toml; }
 is_synced() { cmp -s "$venv/.synced-$packages" <(stamp); }
 
 # Looked at before the lock is taken, so that a user who may not write here can use what is here.

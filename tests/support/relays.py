@@ -1,4 +1,4 @@
-"""A relay of TCP connections on loopback: a network that can be cut, in the ways networks are."""
+"""A relay of TCP connections to loopback: a network that can be cut, in the ways networks are."""
 
 import contextlib
 import selectors
@@ -12,12 +12,16 @@ _PIECE = 64 * 1024
 class Relay:
     """Passes bytes between whoever connects to ``port`` and a port of loopback.
 
+    Args:
+        target: that port.
+        host: the address to listen on.
+
     Attributes:
         port: where it listens.
         passed: bytes that went to whoever connected.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self.passed = 0
         self._target = target
         self._lock = threading.Lock()
@@ -27,7 +31,7 @@ class Relay:
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._hold_after: int | None = None
         self._closing = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, name="relay")]
 

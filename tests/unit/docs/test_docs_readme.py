@@ -16,7 +16,7 @@ README = documents.read("README.md")
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
-    (commands,) = documents.blocks(README, "sh")
+    (commands,) = documents.blocks(documents.sections(README, 2)["See it run"], "sh")
     targets = [line.split() for line in commands.splitlines()]
     assert targets == [["make", "demo"], ["make", "test"]]
     makefile = documents.read("Makefile")
