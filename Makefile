@@ -20,10 +20,10 @@ define prepare
 @python=$$(tools/preflight.sh $(1)) && tools/environment.sh "$$python" $(2)
 endef
 
-.PHONY: help demo charms test test-long bench lint charmlint format clean
+.PHONY: help demo charms test test-long bench bench-migrate lint charmlint format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a signed source, a region, a rack and 20 machines on this host; options in ARGS
 	$(call prepare,demo,product)
@@ -46,6 +46,10 @@ test-long: test ## the same tests with the full counts of kills, power cuts and 
 bench: ## measure the speed of the engine beside the field's programs; options in ARGS
 	$(call prepare,test,workshop)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-migrate: ## measure the migration's readers beside psql and MAAS's own way; options in ARGS
+	$(call prepare,bench-migrate,workshop)
+	@$(BIN)/python -m benchmarks.migration $(ARGS)
 
 lint: ## style, format, types and import contracts; changes nothing
 	$(call prepare,lint,workshop)

@@ -1,15 +1,11 @@
 """``python -m benchmarks [hits|storm ...] [--rounds N] [--json FILE]``."""
 
 import argparse
-import json
-import os
 import pathlib
-import platform
 import sys
 import tempfile
 
-from benchmarks import hits, processes, storm
-from boot_resources.cli import output
+from benchmarks import hits, processes, report, storm
 
 _ALL = {"hits": hits.run, "storm": storm.run}
 
@@ -32,11 +28,8 @@ def main() -> None:
         )
     if "nginx" in missing:
         parser.error("nginx is the peer of every benchmark: apt-get install nginx-light")
-    figures: dict[str, object] = {
-        "machine": f"{os.cpu_count()} CPUs, {platform.platform()}",
-        "rounds": asked.rounds,
-    }
-    print(figures["machine"])
+    figures: dict[str, object] = {"machine": report.machine(), "rounds": asked.rounds}
+    print(report.machine())
     for name in asked.names or _ALL:
         with tempfile.TemporaryDirectory(prefix="bench-") as place:
             directory = pathlib.Path(place)
@@ -44,11 +37,9 @@ def main() -> None:
             directory.chmod(0o755)
             rows = _ALL[name](directory, asked.rounds)
         figures[name] = rows
-        columns = list(rows[0])
-        print(f"\n{name}")
-        output.table(columns, [[str(row[column]) for column in columns] for row in rows])
+        report.show(name, rows)
     if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+        report.write(asked.json, figures)
 
 
 if __name__ == "__main__":

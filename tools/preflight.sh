@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Check what this host lacks for a make target, and offer the one apt line that installs it.
 #
-#   tools/preflight.sh charmlint|charms|demo|lint|test
+#   tools/preflight.sh bench-migrate|charmlint|charms|demo|lint|test
 #
 # Prints the Python interpreter to use on standard output, and nothing else there. As root, what
 # is missing is installed. As an ordinary user the line is printed and the exit status is 2.
@@ -83,7 +83,9 @@ look() {
         return
     fi
     [[ -n $python ]] || needed+=(python3-venv)
-    if [[ $target != lint ]]; then
+    if [[ $target == bench-migrate ]]; then
+        has_postgresql_server || needed+=(postgresql)
+    elif [[ $target != lint ]]; then
         command -v gpg >/dev/null || needed+=(gpg)
         command -v gpg-agent >/dev/null || needed+=(gpg-agent)
     fi

@@ -6,7 +6,6 @@ and when the cause is gone nobody has to do anything.
 
 import dataclasses
 import functools
-import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -137,7 +136,7 @@ def test_a_database_that_crashes_is_spoken_of_before_anybody_needs_it(
     clustered: Outpost, server: postgres.Server
 ) -> None:
     passes = clustered.region.sync()["passes"]
-    server.stop(signal.SIGQUIT)
+    server.crash()
     try:
         notice = clustered.wait_for_notice("database")
         assert "what is available goes on being served" in notice["text"]

@@ -3,7 +3,6 @@
 import pathlib
 import random
 import shutil
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -14,7 +13,17 @@ from boot_resources import units
 from boot_resources.catalog import cluster, database
 from boot_resources.migration import export, sessions
 from boot_resources.store import partial, space
-from support import databases, endurance, exporting, maas, mounts, postgres, stores, syncing
+from support import (
+    databases,
+    endurance,
+    exporting,
+    maas,
+    mortals,
+    mounts,
+    postgres,
+    stores,
+    syncing,
+)
 
 COUNT = 12
 BODIES = [stores.noise(units.MIB * (1 + number % 4) + number, number) for number in range(COUNT)]
@@ -41,9 +50,12 @@ class Attempts:
         finished: how often it came to its end before it was killed.
     """
 
-    def __init__(self, found: maas.MaasDatabase, directory: pathlib.Path) -> None:
+    def __init__(
+        self, found: maas.MaasDatabase, directory: pathlib.Path, processes: mortals.Mortals
+    ) -> None:
         self.finished = 0
         self._found = found
+        self._processes = processes
         self._directory = directory
         self.begin_anew()
 
@@ -64,14 +76,16 @@ class Attempts:
     def _url(self) -> str:
         return f"sqlite:///{self._directory}/catalog.sqlite"
 
-    def attempt(self, role: str, seconds: float | None) -> int | None:
-        """Migrate, and kill it after that time; return the bytes it read, if it got to its end."""
+    def attempt(self, role: str, aim: mortals.Aim | None = None) -> int | None:
+        """Migrate, and kill it where that is aimed at; return the bytes it read, if it ended."""
         words = ("migrate", str(self.store), self._url, self._found.url(role))
-        said = exporting.killed_after(seconds, *words)
-        if said is None:
+        life = self._processes.work(*words, seconds=aim.seconds() if aim else None)
+        if aim:
+            aim.learn(life)
+        if life.said is None:
             return None
         self.finished += 1
-        return int(said)
+        return int(life.said)
 
     def available(self) -> set[str]:
         catalog = database.open_catalog(self._url)
@@ -93,25 +107,26 @@ class Attempts:
 
 
 def test_kills_at_random_moments_lose_nothing_and_leave_nothing_half(
-    found: maas.MaasDatabase, tmp_path: pathlib.Path
+    found: maas.MaasDatabase, tmp_path: pathlib.Path, processes: mortals.Mortals
 ) -> None:
     kills, seed = endurance.kills(10), endurance.seed("migration kills")
     chance = random.Random(seed)
     exporting.scene(found, *BODIES)
     found.seal()
-    attempts = Attempts(found, tmp_path / "region")
+    attempts = Attempts(found, tmp_path / "region", processes)
+    aim = mortals.Aim(chance)
     killed = 0
     while killed < kills:
         role = chance.choice((maas.MAAS, maas.READER))
-        done = attempts.attempt(role, chance.uniform(0.0, 0.25)) is not None
+        done = attempts.attempt(role, aim) is not None
         killed += not done
         # One that is killed in its last moment may have arrived already.
         arrived = attempts.judge()
         assert arrived or not done
         if arrived:
             attempts.begin_anew()
-    before = sum(path.stat().st_size for path in (attempts.store / "objects").iterdir())
-    read = attempts.attempt(maas.MAAS, None)
+    before = sum(path.stat().st_size for path in (attempts.store / "objects").glob("*"))
+    read = attempts.attempt(maas.MAAS)
     assert read is not None
     assert read <= sum(map(len, BODIES)) - before, "what is done is not read again"
     assert attempts.judge()
@@ -149,7 +164,7 @@ def test_a_server_that_crashes_is_waited_for(
     with futures.ThreadPoolExecutor(1) as pool:
         exported = pool.submit(exporter.export, looked)
         assert half_way.wait(PATIENCE)
-        server.stop(signal.SIGQUIT)
+        server.crash()
         crashed.set()
         server.start()
     assert exported.result().set_aside == {}

@@ -3,8 +3,8 @@
 import hashlib
 import pathlib
 import random
-import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from boot_resources import errors
 from boot_resources.catalog import cluster
 from boot_resources.migration import database, removal
-from support import databases, endurance, exporting, maas, postgres, stores, syncing
+from support import databases, endurance, exporting, maas, mortals, postgres, stores, syncing
 
 COUNT = 9
 BODIES = [stores.noise(700_000 + number, number) for number in range(COUNT)]
@@ -74,19 +74,40 @@ class Site:
             assert stores.read(self.store, stores.name_of(body)) == body
 
 
-def with_crashes(
-    server: postgres.Server,
-    found: maas.MaasDatabase,
-    chance: random.Random,
-    work: Callable[[], object],
-) -> int:
-    """Do it while the server crashes at a random moment; return how often it had to be redone."""
-    redone = 0
-    while True:
-        found.leave()
+class Crashes:
+    """A server that crashes at a random moment of whatever is done.
+
+    Attributes:
+        redone: how often something had to be done again.
+    """
+
+    def __init__(
+        self, server: postgres.Server, found: maas.MaasDatabase, chance: random.Random
+    ) -> None:
+        self.redone = 0
+        self._server = server
+        self._found = found
+        self._chance = chance
+        # How long what was done last took by itself, in seconds.
+        self._usual = 0.2
+
+    def during(self, work: Callable[[], object]) -> None:
+        """Do it while the server crashes once, and again where that broke it off."""
+        error = self._attempt(work, self._chance.uniform(0.0, self._usual))
+        if error is not None:
+            assert isinstance(error, database.Unreachable), error
+            self.redone += 1
+            begun = time.monotonic()
+            assert self._attempt(work, None) is None
+            self._usual = time.monotonic() - begun
+
+    def _attempt(
+        self, work: Callable[[], object], seconds: float | None
+    ) -> errors.BootResourcesError | None:
+        self._found.leave()
         failed: list[errors.BootResourcesError] = []
 
-        def attempt(failed: list[errors.BootResourcesError] = failed) -> None:
+        def attempt() -> None:
             try:
                 work()
             except errors.BootResourcesError as error:
@@ -94,15 +115,12 @@ def with_crashes(
 
         worker = threading.Thread(target=attempt)
         worker.start()
-        worker.join(chance.uniform(0.0, 0.3) if not redone else None)
+        worker.join(seconds)
         if worker.is_alive():
-            server.stop(signal.SIGQUIT)
-            server.start()
+            self._server.crash()
+            self._server.start()
             worker.join()
-        if not failed:
-            return redone
-        assert isinstance(failed[0], database.Unreachable), failed[0]
-        redone += 1
+        return failed[0] if failed else None
 
 
 def test_a_server_that_crashes_at_random_moments_loses_nothing(
@@ -115,31 +133,28 @@ def test_a_server_that_crashes_at_random_moments_loses_nothing(
     rounds, seed = endurance.kills(2), endurance.seed("migration server crashes")
     chance = random.Random(seed)
     site = Site(found, tmp_path)
-    redone = 0
+    crashes = Crashes(server, found, chance)
     for number in range(rounds):
         site.begin_anew(number)
         before = found.checksum()
-        redone += with_crashes(
-            server, found, chance, lambda: exporting.migrated(site.maas, site.catalog, site.store)
-        )
+        crashes.during(lambda: exporting.migrated(site.maas, site.catalog, site.store))
         assert found.checksum() == before
         site.require_all_here()
-        redone += with_crashes(
-            server, found, chance, lambda: exporting.finished(site.maas, site.catalog, site.store)
-        )
+        crashes.during(lambda: exporting.finished(site.maas, site.catalog, site.store))
         assert site.left() == 0
         site.require_all_here()
         site.end()
-    endurance.tally("migration server crashes", seed=seed, rounds=rounds, redone=redone)
+    endurance.tally("migration server crashes", seed=seed, rounds=rounds, redone=crashes.redone)
 
 
 def test_an_end_that_is_killed_goes_on_where_it_stopped(
-    found: maas.MaasDatabase, tmp_path: pathlib.Path
+    found: maas.MaasDatabase, tmp_path: pathlib.Path, processes: mortals.Mortals
 ) -> None:
     kills, seed = endurance.kills(6), endurance.seed("migration finish kills")
     chance = random.Random(seed)
     site = Site(found, tmp_path)
     killed = number = half_way = 0
+    aim = mortals.Aim(chance)
     while killed < kills:
         site.begin_anew(number)
         exporting.migrated(site.maas, site.catalog, site.store)
@@ -148,7 +163,9 @@ def test_an_end_that_is_killed_goes_on_where_it_stopped(
         while left := site.left():
             found.leave()
             words = ("finish", str(place), f"sqlite:///{place}.sqlite", found.url())
-            killed += exporting.killed_after(chance.uniform(0.0, 0.1), *words) is None
+            life = processes.work(*words, seconds=aim.seconds())
+            aim.learn(life)
+            killed += life.said is None
             half_way += 0 < site.left() < left
         site.store = stores.storage_at(place)
         site.require_all_here()

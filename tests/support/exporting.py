@@ -1,11 +1,7 @@
 """A small vocabulary for tests that export images out of MAAS databases."""
 
 import dataclasses
-import os
 import pathlib
-import signal
-import subprocess
-import sys
 import threading
 
 from boot_resources.catalog import database as catalogs
@@ -24,8 +20,6 @@ from boot_resources.migration import (
 from boot_resources.store import storage
 from support import maas, stores, syncing
 
-PATIENCE = 120.0
-"""Seconds after which a process that should end by itself is stuck."""
 IMPATIENT = sessions.Patience(attempts=3, pause=0.01)
 
 
@@ -85,47 +79,41 @@ def holding(root: pathlib.Path) -> set[str]:
     return {path.name for path in (root / "objects").iterdir()}
 
 
-def killed_after(seconds: float | None, *words: str) -> str | None:
-    """Run ``main`` in a process and kill it that time after it began; None for not at all.
-
-    Returns:
-        what it said at its end; None if it did not get there.
-    """
-    tests = pathlib.Path(__file__).parent.parent
-    with subprocess.Popen(
-        [sys.executable, "-m", "support.exporting", *words],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(tests)},
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        killer = threading.Timer(PATIENCE if seconds is None else seconds, process.kill)
-        killer.start()
-        said = process.stdout.read()
-        process.wait()
-        killer.cancel()
-    if not said:
-        assert process.returncode == -signal.SIGKILL
-    return said or None
+def weighed(root: str, maas_url: str) -> str:
+    """Export all there is, in a process of its own; return its peak memory in bytes."""
+    found = database.Database(maas_url)
+    with found.snapshot() as conn:
+        looked = inventory.read(conn)
+    exported = export.export(
+        found,
+        readers.reader(looked.access),
+        contents.classify(looked).whole(),
+        stores.storage_at(pathlib.Path(root)),
+        export.Rules(2, IMPATIENT),
+        lambda _: None,
+        threading.Event(),
+    )
+    assert not exported.set_aside
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return str(int(peak.split()[1]) * 1024)
 
 
-def main() -> None:
-    """Work as a process that can be killed: ``migrate|finish STORE CATALOG_URL MAAS_URL``.
+def work(order: str, root: str, catalog_url: str, maas_url: str) -> str:
+    """Do it in a process that may be killed: ``migrate`` or ``finish``.
 
     A finish is done in small batches, so that there are moments between them.
+
+    Returns:
+        the bytes that were read, or the large objects that went.
     """
-    order, root, catalog_url, maas_url = sys.argv[1:]
     catalog = catalogs.open_catalog(catalog_url)
     store = stores.storage_at(pathlib.Path(root))
     found = database.Database(maas_url)
-    sys.stdout.write("begun\n")
-    sys.stdout.flush()
     if order == "migrate":
-        sys.stdout.write(f"{migrated(found, catalog, store).read}\n")
-    else:
-        removal.BATCH = 2
-        sys.stdout.write(f"{finished(found, catalog, store).removed.objects}\n")
+        return str(migrated(found, catalog, store).read)
+    removal.BATCH = 2
+    return str(finished(found, catalog, store).removed.objects)
 
 
 def migrated(
@@ -146,7 +134,3 @@ def finished(
     return finish.finish(
         found, catalog, syncing.REGION, store, lambda *_: None, stop, orphans=False
     )
-
-
-if __name__ == "__main__":
-    main()

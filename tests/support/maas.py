@@ -23,6 +23,8 @@ MAAS, READER, PUPIL = "maas", "maas_reader", "maas_pupil"
 V3_4, V3_5 = "3.4", "3.5"
 KINDS = (V3_4, V3_5)
 SYNCED, GENERATED, UPLOADED = 0, 1, 2
+_OURS = "boot-resources tests"
+"""How the tests' own sessions are called: they do not count as anybody."""
 _NOW = "2024-05-01T12:00:00+00:00"
 _DATES = "created timestamptz NOT NULL, updated timestamptz NOT NULL"
 _FILE_3_5 = ", sha256 varchar(64) NOT NULL, size bigint NOT NULL"
@@ -132,10 +134,10 @@ class MaasDatabase:
         _make_roles(server)
         self.name = server.create_database()
         server.execute(f"ALTER DATABASE {self.name} OWNER TO {MAAS}")
-        with self.session("postgres") as conn:
+        with self.session("postgres", _OURS) as conn:
             conn.execute(f"ALTER SCHEMA public OWNER TO {MAAS}".encode())
             conn.execute(f"GRANT SELECT ON pg_catalog.pg_largeobject TO {READER}".encode())
-        with self.session() as conn:
+        with self.session(MAAS, _OURS) as conn:
             conn.execute(schema(kind).encode())
             grant = f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}, {PUPIL}"
             conn.execute(grant.encode())
@@ -153,28 +155,30 @@ class MaasDatabase:
 
     def assert_unchanged(self) -> None:
         """Fail if anything changed since it was sealed."""
-        assert self.sealed in ("", self.checksum()), "MAAS's database was changed"
+        if self.sealed:
+            assert self.sealed == self.checksum(), "MAAS's database was changed"
 
     def url(self, role: str = MAAS) -> str:
         """Return the URL by which a role reaches it."""
         return self._server.url(self.name).replace("postgres@", f"{role}@")
 
-    def session(self, role: str = MAAS) -> psycopg.Connection[Any]:
+    def session(
+        self, role: str = MAAS, application: str = "maas-regiond"
+    ) -> psycopg.Connection[Any]:
         """Open a session in which every statement counts at once."""
-        return psycopg.connect(self.url(role), autocommit=True, application_name="maas-regiond")
+        return psycopg.connect(self.url(role), autocommit=True, application_name=application)
 
     def execute(self, statement: str, *values: object, role: str = MAAS) -> list[Any]:
         """Run one statement and return its rows."""
         if role == MAAS:
             return _rows(self._session().execute(statement.encode(), values))
-        with self.session(role) as conn:
+        with self.session(role, _OURS) as conn:
             return _rows(conn.execute(statement.encode(), values))
 
     def _session(self) -> psycopg.Connection[Any]:
         """Return the test's own session, which does not count as one of MAAS's."""
         if self._own is None:
-            name = "boot-resources tests"
-            self._own = psycopg.connect(self.url(), autocommit=True, application_name=name)
+            self._own = self.session(MAAS, _OURS)
         return self._own
 
     def leave(self) -> None:
@@ -188,7 +192,7 @@ class MaasDatabase:
         tables = [*TABLES, *([SYNC_TABLE] if self.kind == V3_5 else [])]
         tables += ["pg_catalog.pg_largeobject", "pg_catalog.pg_largeobject_metadata"]
         whole = hashlib.sha256()
-        with self.session("postgres") as conn:
+        with self.session("postgres", _OURS) as conn:
             present = {row[0] for row in conn.execute("SELECT tablename FROM pg_tables")}
             for table in tables:
                 if table.rpartition(".")[2] in present:

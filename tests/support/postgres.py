@@ -96,12 +96,25 @@ class Server:
                     raise RuntimeError((self.directory / "log").read_text()) from None
                 time.sleep(0.05)
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server: SIGINT ends its sessions, SIGQUIT is a crash."""
+    def stop(self) -> None:
+        """Stop the server, and end its sessions."""
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.send_signal(signal.SIGINT)
             self._process.wait(START_SECONDS)
             self._process = None
+
+    def crash(self) -> None:
+        """Kill the server and all its sessions."""
+        assert self._process is not None
+        everybody = self._everybody()
+        for each in everybody:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        self._process.wait(START_SECONDS)
+        self._process = None
+        # A server does not start while a process of the last one holds the memory that they share.
+        while any(_state(each) not in ("", "Z") for each in everybody):
+            time.sleep(0.001)
 
     @contextlib.contextmanager
     def standing_by(self) -> Iterator[None]:
@@ -119,12 +132,7 @@ class Server:
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
         """Let the server, and all its sessions, stand still for the length of the block."""
-        assert self._process is not None
-        main = self._process.pid
-        # The one that makes new ones first.
-        os.kill(main, signal.SIGSTOP)
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        everybody = [main, *map(int, children)]
+        everybody = self._everybody()
         try:
             for each in everybody:
                 os.kill(each, signal.SIGSTOP)
@@ -132,6 +140,16 @@ class Server:
         finally:
             for each in reversed(everybody):
                 os.kill(each, signal.SIGCONT)
+
+    def _everybody(self) -> list[int]:
+        """Stop the one that makes new ones; return it and all that there are."""
+        assert self._process is not None
+        main = self._process.pid
+        os.kill(main, signal.SIGSTOP)
+        while _state(main) not in ("T", "Z"):
+            time.sleep(0.001)
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *map(int, children)]
 
     def execute(self, statement: str) -> None:
         """Run one statement as the superuser, outside any transaction."""
@@ -181,6 +199,14 @@ def running_server(*, loopback: bool = False) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state (proc(5)); nothing where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _short_directory() -> Path:

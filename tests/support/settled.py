@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
+
+import requests
 
 from boot_resources.demo import origin, signed_source
 from boot_resources.settings import region as region_settings
@@ -63,6 +66,15 @@ key = "{plane.key}"
 authority = "{plane.authority}"
 members = "{plane.members}"
 """)
+
+
+def says_that_it_serves(region: real_region.RealRegion, house: House) -> set[bool]:
+    """Return what the region says of that: by command, to its members, and on its metrics port."""
+    with real_region.Member(region.port, house.cluster.rack("rack-9")) as member:
+        of_plane = json.loads(member.get("/v1/health").body)["serving"]
+        of_list = json.loads(member.get("/v1/images").body)["withheld"]
+    metrics = requests.get(f"http://127.0.0.1:{region.settings.metrics.port}/health", timeout=30)
+    return {region.status()["serving"], of_plane, not of_list, metrics.json()["serving"]}
 
 
 def about_migration(status: dict[str, Any]) -> list[dict[str, str]]:

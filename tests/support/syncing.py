@@ -16,7 +16,7 @@ from boot_resources.source import fetch, retrying
 from boot_resources.store import disk as disks
 from boot_resources.store import storage
 from boot_resources.sync import engine as engines
-from boot_resources.sync import metering
+from boot_resources.sync import metering, refresh
 from support import stores
 
 REGION = "region-0"
@@ -78,6 +78,10 @@ class Region:
     def sync(self, *, read_source: bool = True) -> engines.Outcome:
         """Do one pass."""
         return self.engine.run(read_source=read_source, stop=self.stop)
+
+    def read_source(self) -> None:
+        """Let the catalog follow the source, and fetch nothing."""
+        refresh.refresh(self.catalog, self._fetcher, self.name, lambda _: None)
 
     def notices(self, scope: str) -> list[notices.Notice]:
         """Return what stands in a scope."""

@@ -56,11 +56,19 @@ class AvailableImage:
 
 @dataclasses.dataclass(frozen=True)
 class Availability:
-    """All that is offered, at one epoch of one cluster."""
+    """All that is offered, at one epoch of one cluster.
+
+    Attributes:
+        cluster_uuid: the cluster's identity.
+        epoch: the cluster's.
+        images: every image that can be had.
+        withheld: whether they are withheld, so that there are none (``handovers``).
+    """
 
     cluster_uuid: str
     epoch: int
     images: tuple[AvailableImage, ...]
+    withheld: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,6 +107,8 @@ def _admit(conn: sa.Connection, name: str, address: str) -> None:
 def retire(conn: sa.Connection, name: str) -> bool:
     """End the region's membership and forget what it held; return whether it was a member.
 
+    A migration that it was told, and that has not succeeded, is called off: nobody else could.
+
     Raises:
         UnknownRegion: there never was one of this name.
     """
@@ -119,6 +121,8 @@ def retire(conn: sa.Connection, name: str) -> bool:
         return False
     conn.execute(sa.update(schema.regions).where(_called(name)).values(retired=clock.now()))
     conn.execute(sa.delete(schema.holdings).where(schema.holdings.c.region == name))
+    told = schema.handover.c.region == name
+    conn.execute(sa.delete(schema.handover).where(told, schema.handover.c.succeeded.is_(None)))
     bump_epoch(conn)
     return True
 

@@ -198,5 +198,7 @@ handover = sa.Table(
     # Since when MAAS's database no longer holds the images.
     sa.Column("finished", clock.Instant),
     sa.Column("set_aside", sa.JSON, nullable=False),
+    # The sha256 of each file of each image that came along, by their names.
+    sa.Column("taken_over", sa.JSON, nullable=False),
     sa.CheckConstraint("id = 1", name="one_row"),
 )

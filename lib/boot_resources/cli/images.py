@@ -35,6 +35,9 @@ def list_images(controller: local.Controller, as_json: bool) -> None:
         for image in found["images"]
     ]
     output.table(["image", "title", "state", "size", "held", "note"], rows, right=["size", "held"])
+    if found.get("withheld"):
+        text = "none of them is offered before the migration out of MAAS has succeeded"
+        click.secho(text, fg="yellow", err=True)
 
 
 def _held(image: dict[str, Any]) -> str:

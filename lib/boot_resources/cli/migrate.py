@@ -93,23 +93,39 @@ def _require_one_order(
 def _finish(controller: local.Controller, *, orphans: bool, as_json: bool) -> None:
     """Have MAAS's images leave its database, and say what went and how much came back."""
     last: dict[str, Any] = {}
-    with output.bar("", quiet=as_json) as bar:
+    said = ""
+    with output.bar("hashing", quiet=as_json) as bar:
         for last in controller.follow("/migrate/finish", backup=True, orphans=orphans):
-            if bar is not None and last.get("phase") == "hashing":
-                bar.show(last["here"], last["total"], last["phase"])
+            if bar is None or "phase" not in last:
+                continue
+            if last["phase"] == "hashing":
+                bar.show(last["here"], last["total"])
+            elif last["phase"] != "looking" and (line := _phase(last)) != said:
+                click.echo(line, err=True)
+                said = line
     if as_json:
         output.document(last)
         return
-    removed = last["removed"]
+    removed, space = last["removed"], last["space"]
     click.echo(
-        f"{last['objects']} objects are sound here, {units.format_size(last['hashed'])} hashed; "
-        f"{removed['objects']} large objects and {removed['largefiles']} large files left MAAS's "
-        f"database ({last['rows']}); {units.format_size(removed['given_back'])} came back"
+        f"sound here: {output.count(last['objects'], 'object')}, "
+        f"{units.format_size(last['hashed'])} hashed; "
+        f"{output.count(removed['objects'], 'large object')} and "
+        f"{output.count(removed['largefiles'], 'large file')} left MAAS's database "
+        f"({last['rows']}); {units.format_size(space['given_back'])} came back"
     )
-    if removed["vacuum"]:
-        click.echo(
-            f"for the space, the database's owner or a superuser says: {removed['vacuum']};"
+    if space["vacuum"]:
+        text = (
+            f"the space did not come back: {space['problem']}; later, the database's owner or a "
+            f"superuser says: {space['vacuum']};"
         )
+        click.secho(text, fg="yellow", err=True)
+
+
+def _phase(reached: dict[str, Any]) -> str:
+    if not reached["total"]:
+        return str(reached["phase"])
+    return f"{reached['phase']}: {reached['here']} of {reached['total']} large objects"
 
 
 def _who() -> str:
@@ -119,18 +135,22 @@ def _who() -> str:
 
 def _say(last: dict[str, Any]) -> None:
     _say_set_aside(last["set_aside"])
-    for name in last["kept"]:
-        click.echo(f"{name}  stays as the catalog has it, which is not as MAAS has it")
     read = units.format_size(last["read"])
     if last["succeeded"]:
-        click.echo(
-            f"{len(last['added'])} images taken over, {len(last['available'])} became available, "
-            f"{read} read; MAAS's database is as it was"
-        )
+        waiting = {e["image"] for e in last["set_aside"] if e["resolution"] == "re-download"}
+        parts = [
+            f"{output.count(len(last['added']), 'image')} taken over",
+            f"{len(last['available'])} became available",
+            *([f"{len(waiting)} to be completed by the sync"] if waiting else []),
+            *([f"{len(last['parted'])} removed here before stay away"] if last["parted"] else []),
+            f"{read} read",
+        ]
+        click.echo(f"{', '.join(parts)}; MAAS's database is as it was")
     else:
         click.echo(
-            f"not done yet, {read} read: mend what is open in MAAS, or give its image up with "
-            "--accept-lost NAME"
+            f"not done yet, {read} read: mend what is open in MAAS, or bring it with "
+            "'boot-resources store adopt DIRECTORY', and run this again; or give its image up "
+            "with --accept-lost NAME"
         )
 
 
@@ -165,7 +185,8 @@ def _check_here(settings: pathlib.Path | None, *, online: bool) -> dict[str, Any
     loaded = files.load_region(settings or files.default_path("region"))
     try:
         whole = list(objects.ObjectTree(loaded.storage.path).whole())
-    except FileNotFoundError:
+    except OSError:
+        # It is not there yet; anything else that is wrong with it the check says.
         whole = []
     held = {each.sha256 for each in whole}
     return migration_orders.describe_check(migrating.check(loaded, held, online=online))

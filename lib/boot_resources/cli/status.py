@@ -114,7 +114,9 @@ def _migration(run: dict[str, Any], handover: dict[str, Any] | None) -> list[tup
     if handover["finished"]:
         return [("migration", f"finished {handover['finished']}: MAAS's database is free of it")]
     if handover["succeeded"]:
-        return [("migration", f"succeeded {handover['succeeded']}")]
+        still = sum(each["resolution"] == "open" for each in handover["set_aside"])
+        left = f"; {output.count(still, 'file')} of a later run open" if still else ""
+        return [("migration", f"succeeded {handover['succeeded']}{left}")]
     held_back = "; nothing is offered before it has succeeded" if handover["withholds"] else ""
     return [("migration", f"open{held_back}")]
 

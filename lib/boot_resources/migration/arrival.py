@@ -4,7 +4,10 @@ They came from no boot source; the first reading of one that offers them takes t
 lists (``catalog.planning``), and they are fetched from nowhere. The newest version of a product is
 the wanted one, unless the catalog wants another already; older versions serve until it is
 available, as they would after any sync. What is in the catalog under the same name stays as it
-is, but for manifests: MAAS keeps none, so an image that nobody was offered yet does without.
+is, but for manifests: MAAS keeps none, so an image that nobody was offered yet does without. Where
+the catalog has other files under that name, MAAS's image cannot arrive (``candidates``).
+
+Always true: a holding is recorded only of what an image of the catalog needs.
 """
 
 import dataclasses
@@ -21,7 +24,15 @@ from boot_resources.catalog import (
     schema,
     wanting,
 )
+from boot_resources.migration import contents, inventory, naming
 from boot_resources.store import facts
+
+_DIFFERS = naming.Flaw(
+    "",
+    "",
+    "the catalog has an image of this name with other files, which stays unless you say"
+    " 'boot-resources images remove'",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +42,25 @@ class Arrived:
     Attributes:
         added: images that are new in the catalog.
         available: those, and such as were in the catalog already, that can be had from now on.
-        kept: images of which the catalog has other files under the same name; its own stay.
     """
 
     added: tuple[names.ImageName, ...]
     available: tuple[names.ImageName, ...]
-    kept: tuple[names.ImageName, ...]
+
+
+def candidates(conn: sa.Connection, found: inventory.Inventory) -> tuple[naming.Migrant, ...]:
+    """Return MAAS's images; one of which the catalog has other files is flawed."""
+    present = wanting.read_images(conn)
+    return tuple(
+        dataclasses.replace(each, flaws=(*each.flaws, _DIFFERS))
+        if each.image.name in present and _differ(each.image, present[each.image.name])
+        else each
+        for each in naming.migrants(found, contents.classify(found))
+    )
+
+
+def _differ(image: planning.WantedImage, present: planning.Present) -> bool:
+    return not image.files().items() <= present.image.files().items()
 
 
 def arrive(
@@ -50,7 +74,7 @@ def arrive(
     Args:
         conn: a transaction that writes.
         region: whose store holds the objects.
-        images: the oldest of each product first.
+        images: those of ``candidates`` that may (``outcome``), the oldest of each product first.
         held: everything that is in that store.
 
     Raises:
@@ -61,12 +85,12 @@ def arrive(
     arriving = list(images)
     present = wanting.read_images(conn)
     new = [image for image in arriving if image.name not in present]
-    kept = [i.name for i in arriving if i.name in present and _differ(i, present[i.name])]
     before = {each.image.name.product for each in present.values() if each.wanted}
     wanting.put_images(conn, None, new)
-    _do_without_manifests(conn, [i for i in arriving if i.name in present and i.name not in kept])
-    named = {item.sha256 for image in arriving for item in image.items} & held.keys()
-    proofs = (holdings.Proof(each, held[each].size, held[each].map_digest) for each in named)
+    _do_without_manifests(conn, [image for image in arriving if image.name in present])
+    named = {item.sha256 for image in arriving for item in image.items}
+    needed = named & holdings.referenced(conn) & held.keys()
+    proofs = (holdings.Proof(each, held[each].size, held[each].map_digest) for each in needed)
     holdings.record(conn, region, proofs)
     first = availability.refresh(conn)
     _want_only_the_newest(conn, new, before)
@@ -76,13 +100,7 @@ def arrive(
     return Arrived(
         added=tuple(image.name for image in new),
         available=tuple(sorted({*first.available, *second.available})),
-        kept=tuple(kept),
     )
-
-
-def _differ(image: planning.WantedImage, present: planning.Present) -> bool:
-    theirs = dict(present.image.files())
-    return any(theirs.get(filename) != sha256 for filename, sha256 in image.files().items())
 
 
 def _do_without_manifests(conn: sa.Connection, images: Iterable[planning.WantedImage]) -> None:

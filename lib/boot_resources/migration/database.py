@@ -2,11 +2,13 @@
 
 Always true: every transaction sees one moment (REPEATABLE READ) and is READ ONLY, so PostgreSQL
 itself refuses whatever would change something; one module alone opens it otherwise (``removal``).
-No lock is taken but the one that every SELECT takes, and nobody waits for that. A standby can be
-read like its primary.
+On MAAS's tables no lock is taken but the one that every SELECT takes, and none at all while bytes
+are read; on the server's own table of large objects none that a reader or a writer would wait for.
+A standby can be read like its primary; who works on that cannot be seen there (``clients``).
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ import psycopg
 from psycopg import conninfo
 
 from boot_resources import errors
+from boot_resources.migration import severing
 
 APPLICATION = "boot-resources migrate"
 """How our sessions are called in ``pg_stat_activity``."""
@@ -30,6 +33,7 @@ _CURES = {
     "57": "the server is stopping or starting; run it again when it is up",
     "XX": "the server reports damage; see its log",
 }
+_WRITE = "write postgresql://user:password@host:port/database"
 _UNREACHABLE = "check that the server runs, and the host, port, user and password in the URL"
 # A refusal while connecting comes without its SQLSTATE: it is known by the words of the server.
 _REFUSED = {"password": "28", "pg_hba.conf": "28", "role ": "28", "does not exist": "3D"}
@@ -66,14 +70,8 @@ class Database:
             "tcp_user_timeout": 20_000,
             "options": f"-c lock_timeout={LOCK_SECONDS}s",
         }
-        try:
-            given = conninfo.conninfo_to_dict(url)
-        except psycopg.Error:
-            # The message could hold the password.
-            raise errors.SettingsError(
-                "the URL of MAAS's database cannot be read",
-                "write postgresql://user:password@host:port/database",
-            ) from None
+        self._lines: severing.Lines | None = None
+        given = _parse(url)
         self._options = limits | given | {"application_name": APPLICATION}
         host, database = given.get("host", "localhost"), given.get("dbname", "")
         self.name = f"{given.get('user', '')}@{host}/{database}"
@@ -91,7 +89,19 @@ class Database:
             raise self.unreachable(error) from error
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        if self._lines is not None:
+            self._lines.add(connection.fileno())
         return connection
+
+    @contextlib.contextmanager
+    def severed_by(self, stop: threading.Event) -> Iterator[None]:
+        """Within, sessions end soon after ``stop`` is set, whether or not the server answers."""
+        self._lines = severing.Lines()
+        try:
+            with self._lines.severed_by(stop):
+                yield
+        finally:
+            self._lines = None
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -115,3 +125,31 @@ class Database:
         state = error.sqlstate or next((s for word, s in _REFUSED.items() if word in lines[0]), "")
         cure = next((cure for s, cure in _CURES.items() if state.startswith(s)), _UNREACHABLE)
         return Unreachable(f"MAAS's database {self.name} cannot be used: {lines[0]}", cure)
+
+
+def _parse(url: str) -> dict[str, Any]:
+    """Return what a URL says, where nothing of it can be a piece of the password.
+
+    Raises:
+        errors.SettingsError: it cannot be read; the message shows nothing of it.
+    """
+    if not url.strip():
+        raise errors.SettingsError("the URL of MAAS's database is empty", _WRITE)
+    try:
+        given = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        # The message could hold the password.
+        raise errors.SettingsError("the URL of MAAS's database cannot be read", _WRITE) from None
+    # In a password that is not encoded libpq finds the end of one part and the begin of the next.
+    _, _, parts = url.partition("://")
+    login, _, path = parts.partition("/")
+    split = login.count("@") > 1 or "@" in path
+    ports = str(given.get("port") or "").split(",")
+    named = (str(given.get(part) or "") for part in ("host", "dbname"))
+    numbers = all(port.isdecimal() or not port for port in ports)
+    if split or not numbers or any("@" in name for name in named):
+        raise errors.SettingsError(
+            "the URL of MAAS's database has an @ or a / where none can be, or no number as port",
+            "percent-encode the password (@ is %40, / is %2F, % is %25): " + _WRITE,
+        )
+    return given

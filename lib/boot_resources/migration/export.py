@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import logging
+import os
 import queue
 import threading
 import time
@@ -20,8 +21,8 @@ from concurrent import futures
 import psycopg
 
 from boot_resources import errors
-from boot_resources.migration import contents, database, pages, progress, readers, sessions
-from boot_resources.store import partial, space, storage
+from boot_resources.migration import contents, copystream, database, progress, readers, sessions
+from boot_resources.store import blocks, partial, space, storage
 
 logger = logging.getLogger(__name__)
 _MOMENT = 0.1
@@ -240,16 +241,17 @@ class _Crew:
         assert content.oid is not None, "what is whole has a large object"
         with conn.transaction():
             for run in list(incoming.missing()):
-                blocks = self._reader.read(conn, content.oid, content.size, run)
+                stream = self._reader.read(conn, content.oid, content.size, run)
                 # Closed before the transaction ends, which a stream that still flows would stop.
-                with contextlib.closing(blocks):
-                    for index, data in blocks:
+                with contextlib.closing(stream):
+                    for index, data in stream:
                         self._take(incoming, index, data)
 
-    def _take(self, incoming: partial.Partial, index: int, data: pages.Buffer) -> None:
+    def _take(self, incoming: partial.Partial, index: int, data: copystream.Buffer) -> None:
         if self._halted():
             raise _Halted
         incoming.write(index, data)
+        _let_go(incoming, index)
         self._meter.read(len(data))
         with self._lock:
             self.bytes_read += len(data)
@@ -261,3 +263,13 @@ class _Crew:
             ("free space there" if full else "look at the disk and the kernel's log")
             + ", and run it again: it goes on where it stopped",
         )
+
+
+def _let_go(incoming: partial.Partial, index: int) -> None:
+    """Have what came up to this block written now, and kept in memory no longer than that.
+
+    Nobody reads it soon. MAAS's database, which often is on this host, is read now, and would be
+    driven out of memory by what is written. Only a hint: what is durable is for ``publish``.
+    """
+    stop = blocks.block_start(index) + blocks.block_length(index, incoming.size)
+    os.posix_fadvise(incoming.fd, 0, stop, os.POSIX_FADV_DONTNEED)

@@ -9,14 +9,14 @@ it can be run again at any time, and goes on.
 import dataclasses
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 
-from boot_resources import errors
+from boot_resources import digests, errors
+from boot_resources.catalog import cluster, handovers, holdings, names
 from boot_resources.catalog import database as catalogs
-from boot_resources.catalog import handovers, holdings, names
 from boot_resources.migration import (
     arrival,
     clients,
@@ -26,6 +26,7 @@ from boot_resources.migration import (
     inventory,
     naming,
     outcome,
+    parting,
     progress,
     readers,
     turns,
@@ -55,6 +56,7 @@ class Orders:
         by: who accepts it.
         way: how to read large objects; None for the faster way that is open.
         rules: how to export.
+        offered: returns the objects that the boot source lists, selected or not.
     """
 
     online: bool = False
@@ -62,6 +64,7 @@ class Orders:
     by: str = ""
     way: readers.Way | None = None
     rules: export.Rules = dataclasses.field(default_factory=export.Rules)
+    offered: Callable[[sa.Connection], AbstractSet[str]] = lambda _: frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +75,13 @@ class Handover:
         read: bytes that were read out of MAAS's database.
         outcome: what it came to.
         arrived: what the catalog got; None where something is open still.
+        parted: images that came once and were removed here since; they stay away.
     """
 
     read: int
     outcome: outcome.Outcome
     arrived: arrival.Arrived | None
+    parted: tuple[names.ImageName, ...] = ()
 
 
 def migrate(
@@ -103,26 +108,54 @@ def migrate(
     Raises:
         errors.BootResourcesError: what stands in the way of all of it, with its cure.
     """
-    with turns.turn(catalog, region, stop) as lease:
+    with turns.turn(catalog, region, stop) as lease, maas.severed_by(stop):
         with catalog.write() as conn:
             handovers.begin(conn, region, maas.place)
-            _require_unfinished(conn, maas)
-        found, read, failed = _export(maas, store, orders, report, stop)
+            require_unfinished(conn, maas)
+        found, read, failed = _export(maas, catalog, store, orders, report, stop)
         with catalog.write() as conn:
             turns.confirm(conn, lease)
+            # What the catalog has is not to change between the judgement and the arrival.
+            cluster.lock(conn)
             held = store.held()
-            judged = _judge(conn, found, held.keys(), failed, orders)
+            coming, parted = parting.divide(conn, arrival.candidates(conn, found), held.keys())
+            judged = _judge(conn, coming, held.keys(), failed, orders)
             for each in judged.set_aside:
                 logger.warning("set aside: %s", each)
-            set_aside = map(_recorded, judged.set_aside)
-            handovers.judged(conn, maas.place, set_aside, orders.by, succeeded=judged.succeeded)
+            handovers.judged(
+                conn,
+                maas.place,
+                map(_recorded, judged.set_aside),
+                orders.by,
+                {
+                    str(image.name): image.files()
+                    for image in (*judged.arriving, *(each.image for each in parted))
+                },
+                succeeded=judged.succeeded,
+            )
             if not judged.succeeded:
                 return Handover(read, judged, None)
             arrived = arrival.arrive(conn, region, judged.arriving, held)
-    return Handover(read, judged, arrived)
+    return Handover(read, judged, arrived, tuple(each.image.name for each in parted))
 
 
-def _require_unfinished(conn: sa.Connection, maas: database.Database) -> None:
+def foresee(
+    conn: sa.Connection,
+    found: inventory.Inventory,
+    sound: AbstractSet[str],
+    orders: Orders,
+) -> outcome.Outcome:
+    """Return what it would come to with these objects on the disk."""
+    coming, _ = parting.divide(conn, arrival.candidates(conn, found), sound)
+    return _judge(conn, coming, sound, {}, orders)
+
+
+def require_unfinished(conn: sa.Connection, maas: database.Database) -> None:
+    """Do nothing where MAAS's images are still in that database, as far as we know.
+
+    Raises:
+        AlreadyFinished: we removed them.
+    """
     known = handovers.find(conn)
     if known is not None and known.finished is not None and known.maas == maas.place:
         raise AlreadyFinished(
@@ -133,7 +166,7 @@ def _require_unfinished(conn: sa.Connection, maas: database.Database) -> None:
 
 def _judge(
     conn: sa.Connection,
-    found: inventory.Inventory,
+    migrants: Iterable[naming.Migrant],
     held: AbstractSet[str],
     failed: Mapping[str, str],
     orders: Orders,
@@ -141,20 +174,25 @@ def _judge(
     earlier = handovers.find(conn)
     lost = {*orders.accept_lost, *(earlier.lost() if earlier else ())}
     listed = {each.sha256 for each in holdings.wanted_objects(conn) if each.origins}
-    migrants = naming.migrants(found, contents.classify(found))
-    judged = outcome.judge(migrants, held, failed, listed, lost)
+    judged = outcome.judge(migrants, held, failed, listed, lost, orders.offered(conn))
     outcome.require_something_to_lose(judged, orders.accept_lost)
     return judged
 
 
 def _recorded(each: outcome.SetAside) -> handovers.SetAside:
     return handovers.SetAside(
-        str(each.image), each.filename, each.sha256, each.reason, each.resolution.value
+        str(each.image),
+        each.filename,
+        each.sha256,
+        each.size,
+        each.reason,
+        each.resolution.value,
     )
 
 
 def _export(
     maas: database.Database,
+    catalog: catalogs.Catalog,
     store: storage.Storage,
     orders: Orders,
     report: progress.Report,
@@ -164,9 +202,12 @@ def _export(
     failed: dict[str, str] = {}
     read = 0
     found = _look(maas, orders)
+    _require_known(found, orders.accept_lost)
     for _ in range(ROUNDS):
+        needed = _needed(catalog, store, found)
+        _bring_back(store, needed)
         reader = readers.reader(found.access, orders.way)
-        wanted = contents.classify(found).whole()
+        wanted = [each for each in contents.classify(found).whole() if each.sha256 in needed]
         exported = export.export(maas, reader, wanted, store, orders.rules, report, stop)
         read += exported.read
         failed = dict(exported.set_aside)
@@ -181,9 +222,38 @@ def _export(
     )
 
 
+def _require_known(found: inventory.Inventory, lost: Collection[names.ImageName]) -> None:
+    """Refuse the loss of what is no image of MAAS's before hours of export, not after them."""
+    migrants = naming.migrants(found, contents.classify(found))
+    unknown = set(lost) - {each.image.name for each in migrants}
+    if unknown:
+        raise outcome.NothingToLose(
+            f"MAAS has no image {', '.join(map(str, sorted(unknown)))}",
+            "accept the loss of what 'boot-resources migrate' names as open, in its words",
+        )
+
+
+def _needed(
+    catalog: catalogs.Catalog, store: storage.Storage, found: inventory.Inventory
+) -> AbstractSet[str]:
+    """Return the objects of the images that are to come."""
+    migrants = naming.migrants(found, contents.classify(found))
+    with catalog.read() as conn:
+        coming, _ = parting.divide(conn, migrants, store.held().keys())
+    return {item.sha256 for each in coming for item in each.image.items}
+
+
+def _bring_back(store: storage.Storage, needed: AbstractSet[str]) -> None:
+    """Hold again what a sync tidied away since an earlier run: that is not read again."""
+    for sha256 in needed - store.held().keys():
+        if digests.is_sha256(sha256):
+            store.restore(sha256)
+
+
 def _look(maas: database.Database, orders: Orders) -> inventory.Inventory:
     with maas.snapshot() as conn:
         found = inventory.read(conn)
         if not orders.online:
-            clients.require_nobody(clients.connected(conn))
+            standby = clients.is_standby(conn)
+            clients.require_no_maas(clients.connected(conn), standby=standby)
     return found

@@ -206,8 +206,10 @@ def _holders(conn: database.Connection, shape: schema.Shape) -> tuple[str, ...]:
 
 def _already_exported(name: str, holders: tuple[str, ...]) -> AlreadyExported:
     where = f"those of {', '.join(holders)}" if holders else "its regions' own"
+    by_us = "" if holders else "; or 'migrate --finish' removed them, once they were here"
     return AlreadyExported(
-        f"MAAS exported the images of the database {name!r} already, to disks: {where}",
+        f"MAAS exported the images of the database {name!r} already, to disks: {where}{by_us}",
         "there, run 'boot-resources store adopt /var/lib/maas/image-storage'"
-        " (MAAS from a snap: /var/snap/maas/common/maas/image-storage)",
+        " (MAAS from a snap: /var/snap/maas/common/maas/image-storage); images that somebody"
+        " uploaded come from a backup of the database from before that",
     )

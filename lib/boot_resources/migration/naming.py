@@ -6,7 +6,8 @@ label no boot source has a say in it. One without an operating system in its nam
 Files that MAAS 3.5 would have renamed (0310) have the new names, from whichever MAAS they come.
 
 Always true: a name is a segment of a URL; characters that no such segment may hold are replaced,
-and an image whose name is then that of another is named as flawed, never mixed with it.
+and an image whose name is then that of another, or that then has two files of one name, is named
+as flawed, never mixed up.
 """
 
 import dataclasses
@@ -60,7 +61,10 @@ def migrants(found: inventory.Inventory, known: contents.Contents) -> tuple[Migr
         if each.id in files:
             resource = resources[each.resource_id]
             name = image_name(resource, each)
-            flaws = list(_flaws(resource, files[each.id], known))
+            flaws = [
+                *_flaws(resource, files[each.id], known),
+                *_same_names(resource, files[each.id]),
+            ]
             if name in seen:
                 flaws.append(Flaw("", "", "another image of MAAS's has this name here"))
             seen.add(name)
@@ -123,6 +127,16 @@ def _flaws(
         content = known.of_file[file.id]
         if content.state is not contents.State.WHOLE:
             yield Flaw(_filename(resource, file), content.sha256, content.reason)
+
+
+def _same_names(resource: inventory.Resource, files: list[inventory.File]) -> Iterator[Flaw]:
+    called: dict[str, list[str]] = {}
+    for file in files:
+        called.setdefault(_filename(resource, file), []).append(file.filename)
+    for filename, theirs in called.items():
+        if len(theirs) > 1:
+            of_maas = ", ".join(map(repr, theirs))
+            yield Flaw("", "", f"its files {of_maas} have one name here: {filename}")
 
 
 def _title(resource: inventory.Resource, of_stream: str) -> str:

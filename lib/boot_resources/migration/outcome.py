@@ -1,8 +1,9 @@
 """Whether all of MAAS's images are accounted for: what a migration has to come to; pure.
 
 Always true: a migration has succeeded only when every file of every image is proved on disk, or is
-set aside with a resolution. There are two: the boot source still lists the object, so the next
-sync brings it; or an operator said that the image may be lost. Nothing is lost by silence.
+set aside with a resolution. There are two: the boot source still lists the object and it is
+selected, so the next sync brings it; or an operator said that the image may be lost. What the
+source lists and no selection picks is open: nothing is lost by silence.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ from collections.abc import Set as AbstractSet
 from boot_resources import errors
 from boot_resources.catalog import names, planning
 from boot_resources.migration import naming
+
+_SELECT = "; the boot source lists it: say 'boot-resources selections add {} {}', then sync"
 
 
 class NothingToLose(errors.BootResourcesError):
@@ -37,6 +40,7 @@ class SetAside:
     image: names.ImageName
     filename: str
     sha256: str
+    size: int
     reason: str
     resolution: Resolution
 
@@ -74,6 +78,7 @@ def judge(
     failed: Mapping[str, str],
     listed: AbstractSet[str],
     lost: Collection[names.ImageName],
+    offered: AbstractSet[str] = frozenset(),
 ) -> Outcome:
     """Return what a migration came to.
 
@@ -83,12 +88,13 @@ def judge(
         failed: why objects could not be exported, by sha256.
         listed: objects that the sync will bring from the boot source.
         lost: images whose loss an operator accepted.
+        offered: objects that the sync would bring if they were selected.
     """
     arriving: list[naming.Migrant] = []
     set_aside: list[SetAside] = []
     for migrant in migrants:
         flaws = _flaws(migrant, held, failed)
-        found = [_resolve(migrant, flaw, listed, lost) for flaw in flaws]
+        found = [_resolve(migrant, flaw, listed, lost, offered) for flaw in flaws]
         set_aside += found
         if all(each.resolution is Resolution.REDOWNLOAD for each in found):
             arriving.append(migrant)
@@ -129,12 +135,17 @@ def _resolve(
     flaw: naming.Flaw,
     listed: AbstractSet[str],
     lost: Collection[names.ImageName],
+    offered: AbstractSet[str],
 ) -> SetAside:
     name = migrant.image.name
+    reason = flaw.reason
     if name in lost:
         resolution = Resolution.LOST
     elif flaw.sha256 in listed:
         resolution = Resolution.REDOWNLOAD
     else:
         resolution = Resolution.OPEN
-    return SetAside(name, flaw.filename, flaw.sha256, flaw.reason, resolution)
+        if flaw.sha256 in offered:
+            reason += _SELECT.format(name.product.os, name.product.release)
+    size = next((i.size for i in migrant.image.items if i.filename == flaw.filename), 0)
+    return SetAside(name, flaw.filename, flaw.sha256, size, reason, resolution)

@@ -6,12 +6,16 @@ not several.
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
+import psycopg
+
 from boot_resources import errors
+from boot_resources.catalog import names
 from boot_resources.migration import (
     clients,
     contents,
@@ -19,14 +23,21 @@ from boot_resources.migration import (
     export,
     inventory,
     naming,
+    outcome,
     readers,
     schema,
 )
-from boot_resources.store import blocks, objects, space
+from boot_resources.store import blocks, identity, objects, space
 
 SAMPLE_SECONDS = 3.0
 SAMPLE_BLOCKS = 64
 """How long, and how much, is read to estimate how long all of it takes."""
+_NAMED = 3
+"""How many images a blocker names."""
+
+
+Judge = Callable[[inventory.Inventory, AbstractSet[str]], outcome.Outcome]
+"""Says what a migration would come to with these objects on the disk."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +118,7 @@ def check(
     root: pathlib.Path,
     reserve: int,
     held: AbstractSet[str],
+    judge: Judge | None = None,
     *,
     online: bool = False,
 ) -> Check:
@@ -117,6 +129,7 @@ def check(
         root: the store's directory, or where it would be.
         reserve: bytes that are to stay free there.
         held: objects that the store has.
+        judge: says what it would come to; ``guess`` where nobody can be asked what is listed.
         online: whether MAAS may be connected.
 
     Raises:
@@ -128,12 +141,18 @@ def check(
         known = contents.classify(found)
         missing = [each for each in known.whole() if each.sha256 not in held]
         connected = clients.connected(conn)
+        standby = clients.is_standby(conn)
         way, blockers = _way(found.access)
         rate = _sample(conn, readers.reader(found.access, way), missing) if way else None
-    room = _room(root, reserve, missing)
+    room, unusable = _room(root, reserve, missing)
+    blockers += unusable
+    blockers += list(_foreign(root))
     blockers += list(_refusals(lambda: export.require_room(room)))
     if not online:
-        blockers += list(_refusals(lambda: clients.require_nobody(connected)))
+        blockers += list(_refusals(lambda: clients.require_no_maas(connected, standby=standby)))
+    blockers += list(_no_files(found))
+    sound = {*held, *(each.sha256 for each in missing)}
+    blockers += list(_would_stay_open((judge or guess)(found, sound)))
     to_read = sum(each.size for each in missing)
     return Check(
         generation=found.generation,
@@ -154,6 +173,42 @@ def check(
     )
 
 
+def guess(found: inventory.Inventory, sound: AbstractSet[str]) -> outcome.Outcome:
+    """Return what it would come to if the boot source listed all that MAAS ever synced."""
+    migrants = naming.migrants(found, contents.classify(found))
+    synced = (each.image for each in migrants if each.image.name.product.label != names.UPLOADED)
+    listed = {item.sha256 for image in synced for item in image.items}
+    return outcome.judge(migrants, sound, {}, listed, ())
+
+
+def _would_stay_open(judged: outcome.Outcome) -> Iterator[Blocker]:
+    if judged.open:
+        images = sorted({str(each.image) for each in judged.open})
+        files = "1 file" if len(judged.open) == 1 else f"{len(judged.open)} files"
+        yield Blocker(
+            f"{files} would stay open, of {', '.join(images[:_NAMED])}",
+            "upload such images to MAAS anew; or begin all the same, and then bring the files with"
+            " boot-resources store adopt DIRECTORY, or give their images up:"
+            " boot-resources migrate --accept-lost NAME",
+        )
+
+
+def _no_files(found: inventory.Inventory) -> Iterator[Blocker]:
+    if found.sets and not found.files:
+        yield Blocker(
+            f"MAAS has {len(found.sets)} image versions and no file of any: its images left"
+            " that database, as they do when a migration is finished",
+            "there is nothing to take over: take [migration] out of the settings file",
+        )
+
+
+def _foreign(root: pathlib.Path) -> Iterator[Blocker]:
+    """Say whether a region would refuse the directory."""
+    # What cannot be looked at is said with the room.
+    with contextlib.suppress(OSError):
+        yield from _refusals(lambda: identity.require_takeable(root, identity.store_of("")))
+
+
 def _way(access: readers.Access) -> tuple[readers.Way | None, list[Blocker]]:
     try:
         return access.way(), []
@@ -161,19 +216,36 @@ def _way(access: readers.Access) -> tuple[readers.Way | None, list[Blocker]]:
         return None, [Blocker(str(error), error.cure)]
 
 
-def _room(root: pathlib.Path, reserve: int, missing: Iterable[contents.Content]) -> space.Room:
+def _room(
+    root: pathlib.Path, reserve: int, missing: Collection[contents.Content]
+) -> tuple[space.Room, list[Blocker]]:
     """Return the room for what is missing; partial objects have some of theirs already."""
     reserved: dict[str, int] = {}
-    with contextlib.suppress(FileNotFoundError):
+    blockers = []
+    try:
         partials = objects.ObjectTree(root).partials()
         reserved = {each.sha256: each.space for each in partials}
+    except FileNotFoundError:
+        # The region makes it when it starts.
+        pass
+    except OSError as error:
+        text = f"storage.path {root} cannot be used: {error.strerror}"
+        cure = "name a directory, and let the region's user, whom this check needs, read it"
+        blockers.append(Blocker(text, cure))
     needed = sum(
         max(0, space.on_disk(each.size) - reserved.get(each.sha256, 0)) for each in missing
     )
-    there = root
-    while not there.exists():
-        there = there.parent
-    return space.room(there, needed, reserve)
+    new = len({each.sha256 for each in missing} - reserved.keys())
+    return space.room(_nearest(root), needed, reserve, new), blockers
+
+
+def _nearest(path: pathlib.Path) -> pathlib.Path:
+    """Return the path, or the nearest one above it, of whose file system we may ask."""
+    for there in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            os.statvfs(there)
+            return there
+    raise AssertionError("everybody may ask that of the root of all paths")
 
 
 def _refusals(require: Callable[[], None]) -> Iterator[Blocker]:
@@ -193,12 +265,17 @@ def _sample(
         assert content.oid is not None, "what is whole has a large object"
         run = range(min(SAMPLE_BLOCKS, blocks.block_count(content.size)))
         stream = reader.read(conn, content.oid, content.size, run)
-        with contextlib.closing(stream):
-            for _, data in stream:
-                came += len(data)
-                enough = came >= SAMPLE_BLOCKS * blocks.BLOCK_SIZE
-                if enough or time.monotonic() - begun > SAMPLE_SECONDS:
-                    return came / (time.monotonic() - begun)
+        try:
+            with conn.transaction(), contextlib.closing(stream):
+                for _, data in stream:
+                    came += len(data)
+                    enough = came >= SAMPLE_BLOCKS * blocks.BLOCK_SIZE
+                    if enough or time.monotonic() - begun > SAMPLE_SECONDS:
+                        return came / (time.monotonic() - begun)
+        except (psycopg.Error, readers.NotThere):
+            # The export sets it aside, with what the server says.
+            if conn.closed:
+                raise
     return came / (time.monotonic() - begun) if came else None
 
 

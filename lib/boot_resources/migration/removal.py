@@ -4,12 +4,13 @@ Which rows go depends on the schema. In a 3.4 a file cannot be without its large
 of both go; later ones keep the file's row, as MAAS's own export leaves it, with its large file
 taken off. A row never outlives its large object, nor the other way round: both go in one
 transaction, at most ``BATCH`` of them, because each unlinked object is a lock of PostgreSQL's. So
-a kill at any point leaves a database that MAAS could run on, and the next run goes on.
+a kill at any point leaves a database that MAAS could run on, and the next run goes on. Rows go
+only as they were when all of it was found to be proved: where one changed since, none goes.
 """
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import psycopg
 
@@ -20,13 +21,18 @@ BATCH = 1000
 """Large objects in one transaction: as ``vacuumlo`` does it (max_locks_per_transaction)."""
 _FILES = "public.maasserver_bootresourcefile"
 _LARGEFILES = "public.maasserver_largefile"
-_DELETE_FILES = b"DELETE FROM public.maasserver_bootresourcefile WHERE largefile_id = ANY(%s)"
-_CLEAR_FILES = (
-    b"UPDATE public.maasserver_bootresourcefile SET largefile_id = NULL"
-    b" WHERE largefile_id = ANY(%s)"
-)
-_DELETE_LARGEFILES = b"DELETE FROM public.maasserver_largefile WHERE id = ANY(%s)"
-_VACUUM = "VACUUM (FULL) pg_catalog.pg_largeobject"
+_DELETE_FILES = b"""
+    DELETE FROM public.maasserver_bootresourcefile WHERE largefile_id = ANY(%s)
+    RETURNING id, resource_set_id, filename
+    """
+_CLEAR_FILES = b"""
+    UPDATE public.maasserver_bootresourcefile SET largefile_id = NULL
+    WHERE largefile_id = ANY(%s) RETURNING id, resource_set_id, filename
+    """
+_DELETE_LARGEFILES = b"""
+    DELETE FROM public.maasserver_largefile WHERE id = ANY(%s)
+    RETURNING id, sha256, content::bigint, size, total_size
+    """
 
 Tell = Callable[[str, int, int], None]
 """Called with what is done now, how much of it is done, and how much there is."""
@@ -34,6 +40,16 @@ Tell = Callable[[str, int, int], None]
 
 class NotOwner(errors.BootResourcesError):
     """The role that we are may not remove what is to go."""
+
+
+class Changed(errors.BootResourcesError):
+    """MAAS's images are not what they were when all of them were found to be proved."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "MAAS's images changed while they were removed; what changed stays",
+            "run `boot-resources migrate`, then finish again: it goes on where it stopped",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +61,23 @@ class Plan:
         alone: large objects that no row names.
         largefiles: rows of large files, each with its large object.
         spared: large objects that a row names which stays.
+        files: the files of each of these large files, by its row number.
     """
 
     generation: schema.Generation
     alone: tuple[int, ...]
-    largefiles: tuple[tuple[int, int], ...]
+    largefiles: tuple[inventory.LargeFile, ...]
     spared: frozenset[int]
+    files: Mapping[int, tuple[inventory.File, ...]]
 
     @property
     def oids(self) -> list[int]:
         """The large objects that go."""
-        named = (oid for _, oid in self.largefiles if oid not in self.spared)
-        return [*self.alone, *named]
+        return [*self.alone, *self.unlinked(self.largefiles)]
+
+    def unlinked(self, largefiles: Iterable[inventory.LargeFile]) -> list[int]:
+        """Return the large objects that go with these rows."""
+        return [each.oid for each in largefiles if each.oid not in self.spared]
 
     def rows(self) -> str:
         """Return which rows go, for people."""
@@ -72,26 +93,26 @@ class Removed:
     Attributes:
         largefiles: rows of large files.
         objects: large objects.
-        given_back: bytes by which ``pg_largeobject`` became smaller on the server's disk.
-        vacuum: the SQL by which a superuser gives the space back; empty where that was done.
     """
 
     largefiles: int
     objects: int
-    given_back: int
-    vacuum: str
 
 
 def plan(found: inventory.Inventory, *, orphans: bool) -> Plan:
     """Return what goes: what files name; and with ``orphans`` also what nothing names."""
-    used = {file.largefile_id for file in found.files}
-    going = {each: None for each in found.largefiles if orphans or each.id in used}
+    files: dict[int, tuple[inventory.File, ...]] = {}
+    for file in found.files:
+        if file.largefile_id is not None:
+            files[file.largefile_id] = (*files.get(file.largefile_id, ()), file)
+    going = {each: None for each in found.largefiles if orphans or each.id in files}
     named = {each.oid for each in found.largefiles}
     return Plan(
         generation=found.generation,
         alone=tuple(sorted(found.objects.keys() - named)) if orphans else (),
-        largefiles=tuple((each.id, each.oid) for each in going),
+        largefiles=tuple(going),
         spared=frozenset(each.oid for each in found.largefiles if each not in going),
+        files=files,
     )
 
 
@@ -129,7 +150,7 @@ def remove(
     tell: Tell,
     stop: threading.Event,
 ) -> Removed:
-    """Remove all of it, batch by batch, and give the space back where our role may.
+    """Remove all of it, batch by batch.
 
     Args:
         maas: the database.
@@ -139,7 +160,8 @@ def remove(
         stop: set it to end after the batch that is under way.
 
     Raises:
-        clients.MaasConnected: MAAS is there.
+        clients.SomebodyConnected: somebody else works on the database.
+        Changed: MAAS has other images by now; what is not as planned stays.
         export.Stopped: ``stop`` was set; the next run goes on.
         database.Unreachable: the database broke off.
     """
@@ -148,39 +170,62 @@ def remove(
         # The only session of ours that may write.
         connection.read_only = False
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        before = _size(connection)
         rows = unlinked = 0
-        for ids, oids in _batches(planned):
+        for alone, largefiles in _batches(planned):
             if stop.is_set():
                 raise export.Stopped
             confirm()
             with connection.transaction():
-                clients.require_nobody(clients.connected(connection))
-                rows += _take_off(connection, planned.generation, ids)
-                unlinked += _unlink(connection, oids)
+                clients.require_nobody(connection)
+                _require_nameless(connection, alone)
+                _take_off(connection, planned, largefiles)
+                unlinked += _unlink(connection, [*alone, *planned.unlinked(largefiles)])
+            rows += len(largefiles)
             tell("removing", unlinked, len(planned.oids))
-        vacuum = _vacuum(connection)
-        return Removed(rows, unlinked, max(0, before - _size(connection)), vacuum)
+        return Removed(rows, unlinked)
+    except psycopg.IntegrityError as error:
+        # A file came between what was read and what was to go.
+        raise Changed from error
     except psycopg.Error as error:
         raise maas.unreachable(error) from error
     finally:
         connection.close()
 
 
-def _batches(planned: Plan) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield the rows and the large objects of each transaction; a row goes with its object."""
+def _batches(planned: Plan) -> Iterator[tuple[list[int], list[inventory.LargeFile]]]:
+    """Yield the large objects without a row, and the rows, of each transaction."""
     for start in range(0, len(planned.alone), BATCH):
-        yield [], list(planned.alone[start : start + BATCH])
+        yield list(planned.alone[start : start + BATCH]), []
     for start in range(0, len(planned.largefiles), BATCH):
-        some = planned.largefiles[start : start + BATCH]
-        yield [number for number, _ in some], [oid for _, oid in some if oid not in planned.spared]
+        yield [], list(planned.largefiles[start : start + BATCH])
 
 
-def _take_off(conn: database.Connection, generation: schema.Generation, ids: list[int]) -> int:
-    """Take large files off their files, and return how many rows of large files went."""
+def _require_nameless(conn: database.Connection, oids: list[int]) -> None:
+    named = conn.execute(
+        "SELECT FROM public.maasserver_largefile WHERE content = ANY(%s::oid[]) LIMIT 1", [oids]
+    )
+    if named.fetchall():
+        raise Changed
+
+
+def _take_off(
+    conn: database.Connection, planned: Plan, largefiles: Iterable[inventory.LargeFile]
+) -> None:
+    """Take large files off their files, and remove their rows, all of them as planned.
+
+    Raises:
+        Changed: some row is not as planned; the caller's transaction is to be undone.
+    """
+    rows = {each.id: each for each in largefiles}
+    files = [file for each in rows for file in planned.files.get(each, ())]
     # In a 3.4 a file's large file may not be null.
-    conn.execute(_DELETE_FILES if generation is schema.Generation.V3_4 else _CLEAR_FILES, [ids])
-    return conn.execute(_DELETE_LARGEFILES, [ids]).rowcount
+    off = _DELETE_FILES if planned.generation is schema.Generation.V3_4 else _CLEAR_FILES
+    gone_files = set(conn.execute(off, [list(rows)]))
+    gone = set(conn.execute(_DELETE_LARGEFILES, [list(rows)]))
+    if gone_files != {(file.id, file.set_id, file.filename) for file in files}:
+        raise Changed
+    if gone != {(e.id, e.sha256, e.oid, e.size, e.total_size) for e in rows.values()}:
+        raise Changed
 
 
 def _unlink(conn: database.Connection, oids: list[int]) -> int:
@@ -191,26 +236,3 @@ def _unlink(conn: database.Connection, oids: list[int]) -> int:
         [oids],
     ).fetchone()
     return int(found[0]) if found else 0
-
-
-def _size(conn: database.Connection) -> int:
-    with conn.transaction():
-        query = "SELECT pg_total_relation_size('pg_catalog.pg_largeobject')"
-        found = conn.execute(query).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _vacuum(conn: database.Connection) -> str:
-    """Give the space back, which a database's owner may; return the SQL for who may otherwise."""
-    with conn.transaction():
-        owner = conn.execute(
-            "SELECT pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database"
-            " WHERE datname = current_database()"
-        ).fetchone()
-    if not (owner and owner[0]):
-        return _VACUUM
-    # It runs in no transaction block, and writes what is left anew: next to nothing.
-    conn.autocommit = True
-    conn.execute(_VACUUM.encode())
-    conn.autocommit = False
-    return ""

@@ -63,11 +63,13 @@ class AvailableImages(Message):
         epoch: raised with every change; a reader asks for what is newer than the epoch it has.
         images: every available image; where one name has several versions, the newest of them
             comes first.
+        withheld: whether there are none because a migration has to succeed first.
     """
 
     cluster: str
     epoch: int
     images: tuple[AvailableImage, ...]
+    withheld: bool = False
 
 
 class Health(Message):

@@ -10,6 +10,7 @@
 ``aside``       threads for what may wait for the catalog
 ``curation``    orders about images, sources and selections
 ``migrating``   the thread that takes over MAAS's images
+``migration_notices``  what is said of that, for as long as it is so
 ``migration_orders``  orders about that
 ``jobs``        orders that take long: a sync, a check
 ``adoption``    wanted objects out of somebody else's files

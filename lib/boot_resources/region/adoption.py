@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from boot_resources import errors
-from boot_resources.catalog import database, holdings
+from boot_resources.catalog import database, handovers, holdings
 from boot_resources.region import aside, syncing
 from boot_resources.service import control
 from boot_resources.store import intake, storage
@@ -62,7 +62,9 @@ class Adoption:
 
     def _wanted(self) -> dict[str, int]:
         with self._catalog.read() as conn:
-            return {each.sha256: each.size for each in holdings.wanted_objects(conn)}
+            wanted = {each.sha256: each.size for each in holdings.wanted_objects(conn)}
+            # What MAAS could not give, a directory may.
+            return handovers.awaited(conn) | wanted
 
     def _take(self, taking: intake.Intake) -> list[intake.File]:
         with self._sync.held_up():

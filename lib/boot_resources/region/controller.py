@@ -246,9 +246,7 @@ class RegionController:
             adoption.Adoption(
                 self.catalog, self.store, self.syncing, self._aside, self._stopping.is_set
             ),
-            migration_orders.MigrationOrders(
-                self.settings, self.store, self.migrating, self._aside
-            ),
+            migration_orders.MigrationOrders(self.migrating, self._aside),
             self._aside,
         )
 
@@ -258,5 +256,5 @@ class RegionController:
             "name": self.settings.name,
             "version": boot_resources.__version__,
             "cluster": self.cluster,
-            "serving": self.offer.current is not None and not self.syncing.withheld,
+            "serving": self.offer.serves,
         }

@@ -11,7 +11,15 @@ from typing import Any
 from aiohttp import web
 
 from boot_resources import units
-from boot_resources.catalog import availability, database, documents, images, names, sources
+from boot_resources.catalog import (
+    availability,
+    database,
+    documents,
+    handovers,
+    images,
+    names,
+    sources,
+)
 from boot_resources.region import aside, syncing
 from boot_resources.source import address, fetch, reading, select
 from boot_resources.sync import refresh
@@ -49,11 +57,14 @@ class Curation:
         app.router.add_post("/selections/remove", self._remove_selection)
 
     async def _images(self, _: web.Request) -> web.Response:
-        def work() -> list[dict[str, Any]]:
+        def work() -> dict[str, Any]:
             with self._catalog.read() as conn:
-                return [_describe_image(image) for image in images.listing(conn)]
+                return {
+                    "images": [_describe_image(image) for image in images.listing(conn)],
+                    "withheld": handovers.withholds(conn),
+                }
 
-        return web.json_response({"images": await self._aside.ask(work)})
+        return web.json_response(await self._aside.ask(work))
 
     async def _show_image(self, request: web.Request) -> web.Response:
         name = names.ImageName.parse(request.query["name"])

@@ -17,8 +17,6 @@ from boot_resources.catalog import handovers, names
 from boot_resources.migration import finish, handover, preflight, progress
 from boot_resources.region import aside, migrating
 from boot_resources.service import control
-from boot_resources.settings import region as region_settings
-from boot_resources.store import storage
 
 _TICK = 0.2
 
@@ -38,13 +36,9 @@ class MigrationOrders:
 
     def __init__(
         self,
-        settings: region_settings.RegionSettings,
-        store: storage.Storage,
         migration: migrating.Migrating,
         beside: aside.Aside,
     ) -> None:
-        self._settings = settings
-        self._store = store
         self._migration = migration
         self._aside = beside
 
@@ -64,9 +58,8 @@ class MigrationOrders:
 
     async def _check(self, request: web.Request) -> web.Response:
         order = await request.json()
-        held = set(self._store.held())
         online = bool(order.get("online"))
-        found = await self._aside.ask(lambda: migrating.check(self._settings, held, online=online))
+        found = await self._aside.ask(lambda: self._migration.check(online=online))
         return web.json_response(describe_check(found))
 
     async def _migrate(self, request: web.Request) -> web.StreamResponse:
@@ -157,12 +150,13 @@ def _describe_handover(done: handover.Handover | None) -> dict[str, Any]:
         "read": done.read if done else 0,
         "added": [str(each) for each in arrived.added] if arrived else [],
         "available": [str(each) for each in arrived.available] if arrived else [],
-        "kept": [str(each) for each in arrived.kept] if arrived else [],
+        "parted": [str(each) for each in done.parted] if done else [],
         "set_aside": [
             {
                 "image": str(each.image),
                 "filename": each.filename,
                 "sha256": each.sha256,
+                "size": each.size,
                 "reason": each.reason,
                 "resolution": each.resolution.value,
             }

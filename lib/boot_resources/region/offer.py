@@ -49,6 +49,16 @@ class Offer:
         return self._current
 
     @property
+    def withheld(self) -> bool:
+        """Whether nothing is offered because a first migration has not succeeded yet."""
+        return self._current is not None and self._current.withheld
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a list to offer: what every probe is told, on whichever port."""
+        return self._current is not None and not self._current.withheld
+
+    @property
     def is_kept(self) -> bool:
         """Whether the newest list lies on the disk; otherwise ``replace`` writes it."""
         return self._kept is self._current
@@ -192,4 +202,5 @@ def _listed(found: availability.Availability) -> messages.AvailableImages:
             )
             for image in ordered
         ),
+        withheld=found.withheld,
     )

@@ -195,7 +195,7 @@ class PlanePort:
             name=self._board.unit,
             version=boot_resources.__version__,
             cluster=listed.cluster if listed else "",
-            serving=listed is not None,
+            serving=self._offer.serves,
             notices=len(self._board.standing()),
         )
         return web.json_response(text=health.model_dump_json())

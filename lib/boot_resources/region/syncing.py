@@ -60,7 +60,6 @@ class Syncing:
     Attributes:
         last: how the last pass ended.
         total: what all passes did since the start, with the failures of the last.
-        withheld: whether nothing is offered because a first migration has not succeeded yet.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class Syncing:
         self.engine = engine
         self.last = LastPass()
         self.total = engines.Outcome()
-        self.withheld = False
         self._catalog = catalog
         self._offer = offer
         self._board = board
@@ -131,6 +129,11 @@ class Syncing:
                 self.nudge()
 
     @property
+    def withheld(self) -> bool:
+        """Whether nothing is offered because a first migration has not succeeded yet."""
+        return self._offer.withheld
+
+    @property
     def stopped(self) -> bool:
         """Whether no further pass will come."""
         return self._stop.is_set()
@@ -172,9 +175,10 @@ class Syncing:
 
     def _available(self) -> availability.Availability:
         with self._catalog.read() as conn:
-            self.withheld = handovers.withholds(conn)
             found = availability.available(conn)
-        return dataclasses.replace(found, images=()) if self.withheld else found
+            if handovers.withholds(conn):
+                return dataclasses.replace(found, images=(), withheld=True)
+            return found
 
     def _loop(self) -> None:
         source_due = 0.0

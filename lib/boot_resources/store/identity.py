@@ -150,6 +150,18 @@ def establish(root: pathlib.Path, mark: Mark, disk: disks.Disk) -> Hold:
     return Hold(fd)
 
 
+def require_takeable(root: pathlib.Path, mark: Mark) -> None:
+    """Do nothing where ``establish`` would find a mark or no content; changes nothing.
+
+    Raises:
+        ForeignDirectory: it is something else; the message names what, and the cure.
+    """
+    if not (root / mark.file).exists():
+        _keep_out_of_maas(root, mark)
+        if root.is_dir():
+            _refuse_content(root, mark)
+
+
 def _refuse_content(root: pathlib.Path, mark: Mark) -> None:
     aside = f".{mark.file}.new"
     content = sorted({entry.name for entry in root.iterdir()} - _HARMLESS - {aside})

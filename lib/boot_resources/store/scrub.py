@@ -175,7 +175,8 @@ class Scrub:
     def _run(self) -> None:
         # Linux has a priority for each thread; reads of the disk follow it where the disk's
         # scheduler knows priorities.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        with contextlib.suppress(OSError):  # A service may be forbidden to; it reads all the same.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
         while not self.stopping:
             try:
                 self._pass()

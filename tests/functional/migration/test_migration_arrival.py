@@ -26,9 +26,8 @@ from boot_resources.migration import (
     turns,
 )
 from boot_resources.migration import database as maas_databases
-from boot_resources.source import fetch
 from boot_resources.store import partial
-from boot_resources.sync import engine, refresh
+from boot_resources.sync import engine
 from support import catalogs, exporting, maas, stores, syncing
 
 SIZE = 4 * units.MIB
@@ -100,13 +99,6 @@ def migrate(
     )
 
 
-def read_source(region: syncing.Region) -> None:
-    """Let the catalog follow the source, and fetch nothing."""
-    fetcher = fetch.Fetcher(policy=syncing.IMPATIENT)
-    refresh.refresh(region.catalog, fetcher, region.name, lambda _: None)
-    fetcher.close()
-
-
 def listed(region: syncing.Region) -> dict[str, images.ListedImage]:
     with region.catalog.read() as conn:
         return {str(each.name): each for each in images.listing(conn)}
@@ -140,7 +132,7 @@ def test_images_that_the_source_told_of_before_are_not_fetched_either(
 ) -> None:
     synced = synced_from(maas_3_5, cloud)
     syncing.declare(region.catalog, cloud)
-    read_source(region)
+    region.read_source()
     assert syncing.available(region.catalog) == {}
     done = migrate(maas_3_5, region)
     assert done.arrived is not None
@@ -159,7 +151,7 @@ def test_a_migrated_version_serves_until_the_newer_one_is_available(
     cloud.source.publish()
     migrate(maas_3_4, region)
     syncing.declare(region.catalog, cloud)
-    read_source(region)
+    region.read_source()
     assert syncing.available(region.catalog) == dict.fromkeys(synced, False)
     region.sync()
     newer = {name.replace(OLD, NEW) for name in synced}
@@ -230,7 +222,7 @@ def test_a_wrong_object_that_the_source_lists_is_fetched_by_the_sync_alone(
     oid = maas_3_5.execute("SELECT content FROM maasserver_largefile WHERE sha256 = %s", victim)
     maas_3_5.execute("SELECT lo_put(%s, 5, 'damage')", oid[0][0])
     syncing.declare(region.catalog, cloud)
-    read_source(region)
+    region.read_source()
     done = migrate(maas_3_5, region)
     assert done.outcome.succeeded
     assert {each.sha256 for each in done.outcome.set_aside} == {victim}
@@ -293,7 +285,7 @@ def test_migrating_twice_changes_nothing(
     again = migrate(any_maas, region)
     assert again.read == 0
     assert again.arrived is not None
-    assert again.arrived.added == again.arrived.available == again.arrived.kept == ()
+    assert again.arrived.added == again.arrived.available == ()
     assert (syncing.available(region.catalog), listed(region)) == before
 
 
@@ -349,7 +341,9 @@ def test_maas_on_its_database_is_refused_and_named(
     upload(any_maas)
     with any_maas.session() as conn:
         conn.execute("SELECT 1")
-        with pytest.raises(clients.MaasConnected, match=r"maas maas-regiond \(1\)") as caught:
+        with pytest.raises(
+            clients.MaasConnected, match=r"maas maas-regiond since .*\(1\)"
+        ) as caught:
             migrate(any_maas, region)
         assert "--online" in caught.value.cure
         assert region.store.held() == {}

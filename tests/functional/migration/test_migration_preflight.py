@@ -23,10 +23,12 @@ def check(
     role: str = maas.MAAS,
     held: frozenset[str] = frozenset(),
     reserve: int = 0,
-    **options: bool,
+    *,
+    online: bool = False,
 ) -> preflight.Check:
     found.seal()
-    return preflight.check(database.Database(found.url(role)), root, reserve, held, **options)
+    url = database.Database(found.url(role))
+    return preflight.check(url, root, reserve, held, online=online)
 
 
 def fill(found: maas.MaasDatabase) -> dict[str, maas.Stored]:
@@ -185,13 +187,13 @@ def test_maas_on_its_database_stands_in_the_way(
         assert check(any_maas, root, online=True).ready
 
 
-def test_an_operators_session_is_named_and_stands_in_nobodys_way(
+def test_who_may_only_read_is_named_and_stands_in_nobodys_way(
     any_maas: maas.MaasDatabase, root: pathlib.Path
 ) -> None:
-    with any_maas.session("postgres") as conn:
+    with any_maas.session(maas.READER) as conn:
         conn.execute("SELECT 1")
         found = check(any_maas, root)
-        assert [client.user for client in found.clients] == ["postgres"]
+        assert [client.user for client in found.clients] == [maas.READER]
         assert found.ready
 
 

@@ -62,7 +62,8 @@ def test_it_serves_nothing_and_fetches_nothing_before_it_has_succeeded(
         settled.wait_for_notice(region, "open")
         region.sync()
         status = region.status()
-        assert (status["images"], status["serving"]) == (0, False)
+        assert status["images"] == 0
+        assert settled.says_that_it_serves(region, house) == {False}
         assert house.served.payload_bytes == 0
         assert other.sha256 in region.store_names(), "what is exported is not tidied away"
         (notice,) = settled.about_migration(status)
@@ -71,11 +72,13 @@ def test_it_serves_nothing_and_fetches_nothing_before_it_has_succeeded(
         assert "--accept-lost" in notice["cure"]
         shown = command.run("status", "--settings", house.file)
         assert "open; nothing is offered before it has succeeded" in shown.out
+        listed = command.run("images", "list", "--settings", house.file)
+        assert "none of them is offered before the migration" in listed.err
         # It stays so over a restart, and MAAS's images are not read again.
         region.stop()
         region.start()
         settled.wait_for_notice(region, "open")
-        assert region.status()["serving"] is False
+        assert settled.says_that_it_serves(region, house) == {False}
         again = command.run("migrate", "--settings", house.file, "--json")
         assert again.status == errors.EXIT_FAILED
         assert again.document["read"] == 0
@@ -83,8 +86,9 @@ def test_it_serves_nothing_and_fetches_nothing_before_it_has_succeeded(
         # An operator decides.
         done = command.run("migrate", "--accept-lost", CUSTOM, "--settings", house.file)
         assert done.status == errors.EXIT_OK
-        assert "1 images taken over" in done.out
+        assert "1 image taken over" in done.out
         region.wait_for_images(house.images + 1)
+        assert settled.says_that_it_serves(region, house) == {True}
         status = region.status()
         (lost,) = status["handover"]["set_aside"]
         assert lost["resolution"] == "lost"
@@ -204,12 +208,21 @@ def test_the_check_tells_all_and_changes_nothing(
         busy = command.run("migrate", "--check", "--settings", house.file)
         assert (busy.status, "MAAS is connected" in busy.out) == (errors.EXIT_FAILED, True)
         online = command.run("migrate", "--check", "--online", "--settings", house.file, "--json")
-        assert (online.status, online.document["ready"]) == (errors.EXIT_OK, True)
+        assert (online.status, online.document["ready"]) == (errors.EXIT_FAILED, False)
+        assert [each["filename"] for each in online.document["broken"]] == ["root.tgz"]
+        (blocker,) = online.document["blockers"]
+        assert "1 file would stay open, of custom/amd64/generic/broken" in blocker["text"]
+        assert "upload such images to MAAS anew" in blocker["cure"]
+        # An operator removes the image there.
+        any_maas.execute(
+            "DELETE FROM maasserver_bootresourcefile WHERE largefile_id = %s", broken.id
+        )
+        any_maas.seal()
+        any_maas.leave()
         connected.close()
         done = command.run("migrate", "--check", "--settings", house.file, "--json")
         assert done.status == errors.EXIT_OK
         assert done.document["counts"]["uploaded"] == 2
-        assert [each["filename"] for each in done.document["broken"]] == ["root.tgz"]
         assert done.document["to_read"] == 5 * 99_999
         said = command.run("migrate", "--check", "--settings", house.file)
         assert "it would fit and work; nothing was changed" in said.out

@@ -166,3 +166,12 @@ def test_bytes_that_lie_in_the_database_once_count_for_all_their_files() -> None
     ]
     (migrant,) = migrants(found)
     assert migrant.flaws == ()
+
+
+def test_two_files_that_would_have_one_name_make_their_image_flawed() -> None:
+    upload = dataclasses.replace(SET, label="uploaded")
+    both = (file(1, "a b.tgz", "root-tgz"), file(2, "a-b.tgz", "root-tgz"), file(3, "c.tgz"))
+    (found,) = migrants(looked(*both, resources=(UPLOAD,), sets=(upload,)))
+    (flaw,) = found.flaws
+    assert flaw.filename == "", "it is the image's, so no proof of a file takes it away"
+    assert flaw.reason == "its files 'a b.tgz', 'a-b.tgz' have one name here: a-b.tgz"

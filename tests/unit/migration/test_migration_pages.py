@@ -1,6 +1,5 @@
-"""Pages of a large object, out of a COPY stream however it is cut, become blocks with zeros."""
+"""Pages of a large object become blocks, with zeros where no page is."""
 
-import itertools
 import random
 import struct
 
@@ -10,100 +9,89 @@ from boot_resources.migration import pages
 from boot_resources.store import blocks
 
 PAGE = 2048
-HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER = b"\xff\xff"
+PER_BLOCK = blocks.BLOCK_SIZE // PAGE
+Numbered = tuple[int, bytes]
 
 
-def row(number: int, data: bytes) -> bytes:
-    return struct.pack(">hiiI", 2, 4, number, len(data)) + data
+def joined(*numbered: Numbered) -> pages.Pages:
+    """Return pages as the server joins them."""
+    return pages.Pages(
+        b"".join(struct.pack(">I", number) for number, _ in numbered),
+        b"".join(struct.pack(">I", len(data)) for _, data in numbered),
+        b"".join(data for _, data in numbered),
+    )
 
 
-def stream(*numbered: tuple[int, bytes]) -> bytes:
-    return HEADER + b"".join(itertools.starmap(row, numbered)) + TRAILER
+def whole(index: int, length: int, seed: int = 0) -> tuple[list[Numbered], bytes]:
+    """Return a block of noise, and its pages."""
+    content = random.Random(seed).randbytes(length)
+    starts = range(0, length, PAGE)
+    numbers = range(index * PER_BLOCK, index * PER_BLOCK + len(starts))
+    return [(n, content[s : s + PAGE]) for n, s in zip(numbers, starts, strict=True)], content
 
 
-def parse(*messages: bytes) -> list[tuple[int, bytes]]:
-    return [(number, bytes(data)) for number, data in pages.parse(messages)]
-
-
-SOME = [(0, b"a" * PAGE), (1, b""), (7, b"b" * PAGE), (8, b"\xff\xff")]
-
-
-def test_a_stream_gives_its_pages() -> None:
-    assert parse(stream(*SOME)) == SOME
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_how_a_stream_is_cut_does_not_matter(seed: int) -> None:
-    whole = stream(*SOME)
-    lots = random.Random(seed)
-    cuts = sorted(lots.sample(range(len(whole)), lots.choice([1, 5, 200])))
-    edges = [0, *cuts, len(whole)]
-    assert parse(*(whole[a:b] for a, b in itertools.pairwise(edges))) == SOME
-
-
-def test_a_stream_byte_by_byte() -> None:
-    whole = stream((0, b"xy"), (3, b"z"))
-    assert parse(*(bytes([byte]) for byte in whole)) == [(0, b"xy"), (3, b"z")]
-
-
-def test_messages_may_be_overwritten_once_they_are_read() -> None:
-    buffer = bytearray(stream(*SOME))
-    found = list(pages.parse([buffer]))
-    buffer[:] = bytes(len(buffer))
-    assert found == SOME
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        stream(*SOME)[:-2],
-        stream(*SOME)[:-40],
-        HEADER,
-        b"",
-        b"ERROR: no" + bytes(40),
-        HEADER[:15] + b"\0\0\0\4" + TRAILER,
-        HEADER + struct.pack(">hiiI", 3, 4, 0, 1) + b"x" + TRAILER,
-    ],
-    ids=["no end", "cut", "no rows", "nothing", "another text", "an extension", "other rows"],
-)
-def test_what_is_no_such_stream_is_refused(broken: bytes) -> None:
-    with pytest.raises(pages.BadStream):
-        parse(broken)
-
-
-def assembled(numbered: list[tuple[int, bytes]], size: int, run: range | None = None) -> bytes:
-    run = run or range(blocks.block_count(size))
-    found = list(pages.assemble(numbered, PAGE, run, size))
-    assert [index for index, _ in found] == list(run)
-    for index, data in found:
-        assert len(data) == blocks.block_length(index, size)
-    return b"".join(bytes(data) for _, data in found)
-
-
-@pytest.mark.parametrize(
-    "size", [0, 1, PAGE, PAGE + 1, blocks.BLOCK_SIZE, 3 * blocks.BLOCK_SIZE - 5]
-)
-def test_an_object_without_pages_is_zeros(size: int) -> None:
-    assert assembled([], size) == bytes(size)
-
-
-def test_holes_and_short_pages_read_as_zeros() -> None:
-    size = 2 * blocks.BLOCK_SIZE + 3000
-    numbered = [(1, b"one"), (3, b"x" * PAGE), (512, b"second block"), (1025, b"tail")]
-    expected = bytearray(size)
+def expected(numbered: list[Numbered], index: int, length: int) -> bytes:
+    block = bytearray(length + PAGE)
     for number, data in numbered:
-        expected[number * PAGE : number * PAGE + len(data)] = data
-    assert assembled(numbered, size) == expected
+        start = number * PAGE - blocks.block_start(index)
+        block[start : start + len(data)] = data
+    return bytes(block[:length])
 
 
-def test_a_run_gets_its_own_pages_only() -> None:
+@pytest.mark.parametrize("length", [1, PAGE, PAGE + 1, blocks.BLOCK_SIZE])
+@pytest.mark.parametrize("index", [0, 3])
+def test_a_block_without_a_hole_is_its_pages_as_they_are(index: int, length: int) -> None:
+    numbered, content = whole(index, length)
+    found = joined(*numbered)
+    size = blocks.block_start(index) + length
+    block = pages.block(found, PAGE, index, size)
+    assert block == content
+    assert block is found.data, "it was copied"
+
+
+@pytest.mark.parametrize("length", [1, PAGE, PAGE + 1, blocks.BLOCK_SIZE])
+def test_a_block_without_pages_is_zeros(length: int) -> None:
+    size = blocks.BLOCK_SIZE + length
+    assert pages.block(pages.Pages(), PAGE, 1, size) == bytes(length)
+
+
+@pytest.mark.parametrize(
+    "numbered",
+    [
+        [(512, b"first")],
+        [(513, b"one"), (515, b"x" * PAGE), (1023, b"last")],
+        [(1023, b"y" * PAGE)],
+    ],
+)
+def test_holes_and_short_pages_read_as_zeros(numbered: list[Numbered]) -> None:
     size = 4 * blocks.BLOCK_SIZE
-    numbered = [(512, b"first"), (1023, b"y" * PAGE), (1024, b"beyond")]
-    expected = bytearray(blocks.BLOCK_SIZE)
-    expected[:5], expected[-PAGE:] = b"first", b"y" * PAGE
-    assert assembled(numbered, size, range(1, 2)) == expected
+    block = pages.block(joined(*numbered), PAGE, 1, size)
+    assert block == expected(numbered, 1, blocks.BLOCK_SIZE)
 
 
-def test_bytes_beyond_the_size_are_passed_over() -> None:
-    assert assembled([(0, b"z" * PAGE), (1, b"more"), (600, b"far")], 5) == b"zzzzz"
+def test_one_page_that_is_short_or_missing_does_not_move_the_others() -> None:
+    numbered, _ = whole(0, blocks.BLOCK_SIZE)
+    for broken in (
+        [(number, data[: -(number == 7)] if number == 7 else data) for number, data in numbered],
+        [(number, data) for number, data in numbered if number != 7],
+    ):
+        block = pages.block(joined(*broken), PAGE, 0, blocks.BLOCK_SIZE)
+        assert block == expected(broken, 0, blocks.BLOCK_SIZE)
+
+
+def test_pages_that_fill_a_block_by_chance_go_where_their_numbers_say() -> None:
+    size = 2 * PAGE + 10
+    numbered = [(0, b"a" * PAGE), (1, b"b" * 10), (2, b"c" * PAGE)]
+    block = pages.block(joined(*numbered), PAGE, 0, size)
+    assert block == expected(numbered, 0, size)
+
+
+def test_the_order_of_pages_does_not_matter() -> None:
+    numbered, content = whole(0, 5 * PAGE)
+    assert pages.block(joined(*reversed(numbered)), PAGE, 0, len(content)) == content
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_bytes_beyond_the_size_are_passed_over(step: int) -> None:
+    numbered = [(0, b"z" * PAGE), (1, b"more"), (300, b"far")]
+    assert pages.block(joined(*numbered[::step]), PAGE, 0, PAGE + 2) == b"z" * PAGE + b"mo"

@@ -58,6 +58,20 @@ def test_what_was_offered_is_offered_after_a_restart(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_was_withheld_is_withheld_after_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        path = tmp_path / "available.json"
+        first = new_offer(path)
+        assert (first.serves, first.withheld) == (False, False)
+        first.replace(lambda: availability.Availability("c", 3, (), withheld=True))
+        again = new_offer(path)
+        assert (again.serves, again.withheld) == (False, True)
+        again.replace(found(4))
+        assert (again.serves, again.withheld) == (True, False)
+
+    asyncio.run(story())
+
+
 def test_of_several_versions_the_one_in_force_comes_first(tmp_path: Path) -> None:
     async def story() -> None:
         offered = new_offer(tmp_path / "available.json")

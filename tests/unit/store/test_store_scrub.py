@@ -89,6 +89,17 @@ def test_every_block_is_read_in_turn_and_then_anew(reading: Reading) -> None:
     assert done.position.passed is not None
 
 
+def test_a_service_that_may_not_lower_its_priority_reads_all_the_same(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    reading.run(3)
+    assert len(reading.read) >= 3
+
+
 def test_a_restart_goes_on_with_the_block_at_which_it_was(reading: Reading) -> None:
     expected = every_block()
     for stop_after in (1, 2, 5):

@@ -91,6 +91,11 @@ def test_the_demo_needs_nothing_that_only_tests_need(preflight: Preflight) -> No
     assert preflight("demo", lacks=("openssl", "cpio", "mksquashfs")).returncode == 0
 
 
+def test_the_migration_s_benchmark_needs_postgresql_alone(preflight: Preflight) -> None:
+    lacks = ("gpg", "gpg-agent", "openssl", "cpio", "mksquashfs")
+    assert preflight("bench-migrate", lacks=lacks).returncode == 0
+
+
 def test_what_only_some_tests_need_stops_unless_told_to_skip(preflight: Preflight) -> None:
     done = preflight("test", lacks=("mksquashfs",))
     assert done.returncode == 2

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("succeeded", INSTANT),
         sa.Column("finished", INSTANT),
         sa.Column("set_aside", sa.JSON, nullable=False),
+        sa.Column("taken_over", sa.JSON, nullable=False),
         sa.CheckConstraint("id = 1", name="ck_handover_one_row"),
         sa.PrimaryKeyConstraint("id", name="pk_handover"),
     )
