@@ -9,7 +9,7 @@
 # behind in the tree, and no stray environment gets in. One recipe (charmcraft.yaml), two ways:
 #
 # - On Ubuntu with charmcraft on the path, it builds in an instance of its own, as its documents
-#   say.
+#   say. No test has run that way.
 # - Elsewhere, charmcraft from PyPI builds on this host with PYTHON, which must be 3.12, in a mount
 #   namespace in which the host calls itself Ubuntu 24.04. That needs root, and nobody supports it.
 set -euo pipefail
@@ -123,7 +123,9 @@ pack() {
 mkdir -p .cache
 exec 9>.cache/charms.lock
 flock 9
-scratch=$(mktemp -d)
+# Not in /tmp: a snap has a /tmp of its own. What a killed run left goes.
+rm -rf .cache/pack.*
+scratch=$(mktemp -d "$PWD/.cache/pack.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 [[ -z $python ]] || make_tools
 for name in region rack; do

@@ -153,6 +153,14 @@ def test_a_copied_key_gives_nobody_else_a_name(signer: authority.Authority) -> N
     assert list(after.refused) == ["rack/0"]
 
 
+def test_an_authority_that_ended_is_not_taken_for_a_copied_key(
+    signer: authority.Authority,
+) -> None:
+    later = NOW + datetime.timedelta(days=4000)
+    (problem,) = enrolled(signer, applicant(), now=later).refused.values()
+    assert "another unit's" not in problem.sentence
+
+
 def test_one_that_is_refused_keeps_nobody_else_out(signer: authority.Authority) -> None:
     too_long = applicant(f"{'r' * 70}/0")
     roll = enrolled(signer, too_long, applicant("rack/1"))

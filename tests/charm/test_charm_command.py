@@ -119,3 +119,20 @@ def test_what_ends_badly_fails_after_its_last_line(tmp_path: Path) -> None:
 )
 def test_of_all_lines_the_last_refusal_counts(lines: list[str], words: tuple[str, str]) -> None:
     assert command.refusal(lines) == words
+
+
+def test_results_are_what_is_neither_progress_nor_remark_nor_cure() -> None:
+    lines = [
+        "syncing 50 % of 2 B",
+        " 10 % of 2 B",
+        "2 objects brought, 2 B from upstream",
+        "warning: 404 (since 2026-11-22T05:00:00+00:00, region-0)",
+        "  cure: check its URL",
+        "",
+        "in the way: MAAS is connected",
+        "0a1b  corrupt: 3 of 4 blocks",
+    ]
+    assert command.results(lines) == (
+        "2 objects brought, 2 B from upstream",
+        "0a1b  corrupt: 3 of 4 blocks",
+    )

@@ -7,6 +7,8 @@ hosts that look like Ubuntu run it in ``tests/functional/charms``.
 import grp
 import pwd
 import subprocess
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,13 @@ def test_a_user_at_work_is_not_removed(ubuntu: Commands) -> None:
 def test_a_user_that_is_not_there_owns_nothing(ubuntu: Commands) -> None:
     with pytest.raises(failures.InstallFailed, match="is not on this machine"):
         host.Host().owner("boot-resources-rack-0")
+
+
+def test_what_python_no_longer_brings_for_charmhelpers_is_named_and_locked() -> None:
+    charms = Path(__file__).parents[2] / "charms"
+    named = tomllib.loads((charms / "common/pyproject.toml").read_text())["project"]
+    assert any(each.startswith("setuptools") for each in named["dependencies"])
+    for charm in ("region", "rack"):
+        locked = tomllib.loads((charms / charm / "uv.lock").read_text())["package"]
+        (common,) = (each for each in locked if each["name"] == "boot-resources-charms")
+        assert "setuptools" in {each["name"] for each in common["dependencies"]}

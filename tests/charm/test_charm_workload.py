@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from boot_resources.plane import keys, members
-from boot_resources_charms import failures, files, maas, places, workload
+from boot_resources_charms import failures, files, maas, places, templates, workload
 from support import fake_machine
 
 
@@ -180,7 +180,7 @@ def test_what_root_calls_runs_as_the_user_of_the_service(
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
-    line = [unit.places.unit_command, "store", "adopt", "--yes"]
+    line = [str(unit.places.unit_command), "store", "adopt", "--yes"]
     environment = {"PATH": f"{path}:/usr/bin:/bin"}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as called:
         said, _ = called.communicate()
@@ -194,9 +194,10 @@ def test_what_root_calls_leaves_nothing_of_roots(tmp_path: Path) -> None:
         above.chmod(above.stat().st_mode | 0o011)
     launcher, script = tmp_path / "launcher", tmp_path / "command"
     launcher.write_text("#!/bin/sh\nid -un; id -Gn\n")
-    values = {"unit": "region-0", "settings": "/etc/x", "launcher": launcher, "user": "nobody"}
-    text = templates.render("command.sh.j2", **values).replace("--regid=nobody", "--regid=nogroup")
-    script.write_text(text)
+    text = templates.render(
+        "command.sh.j2", unit="region-0", settings="/etc/x", launcher=launcher, user="nobody"
+    )
+    script.write_text(text.replace("--regid=nobody", "--regid=nogroup"))
     for program in (launcher, script):
         program.chmod(0o755)
     done = subprocess.run([script], capture_output=True, text=True, check=True)

@@ -8,23 +8,10 @@ import ops
 import pytest
 from ops import testing
 
-from boot_resources_charms import failures, problems, workload
-from rack import settings, state
+from boot_resources_charms import failures, workload
 from support import stages, workloads
 
 ACTIVE = ops.ActiveStatus("3 images available; cache 1.0 MiB of 4.0 GiB")
-CACHE: dict[str, Any] = {
-    "limit": 4 << 30,
-    "used": 5 << 20,
-    "objects": 1,
-    "evictions": 2,
-    "served_bytes": 20 << 20,
-    "fill_bytes": 5 << 20,
-    "hit_ratio": 0.75,
-    "contents": [
-        {"sha256": "0a" * 32, "space": 5 << 20, "whole": True, "name": "ubuntu/boot-initrd"}
-    ],
-}
 RACK_WITH_ODD_NOTICE = stages.RACK_ANSWER | {"notices": [{"severity": "odd", "text": "x"}]}
 EVENTS = ["install", "start", "config_changed", "update_status", "upgrade_charm"]
 
@@ -40,20 +27,6 @@ def stage(machine: workloads.FakeWorkload, regions: stages.Regions) -> stages.St
     return stages.rack(machine, regions.relation)
 
 
-def answered(stage: stages.Stage, leader: stages.Regions, **fields: Any) -> stages.Stage:
-    """Have the rack ask, and the regions' leader answer; ``fields`` in place of what it would."""
-    stage.run(stage.on.relation_created(stage.relation(stages.PLANE)))
-    leader.answer(stage, **fields)
-    stage.run(stage.on.relation_changed(stage.relation(stages.PLANE)))
-    return stage
-
-
-def written(stage: stages.Stage) -> list[str]:
-    """Return all that a rack was told."""
-    names = ("rack.toml", "controller.crt", "authority.crt", "members.json")
-    return [stage.machine.read(name) for name in names]
-
-
 class TestJoining:
     def test_it_tells_where_it_is_and_asks(self, stage: stages.Stage) -> None:
         stage.run(stage.on.relation_created(stage.relation(stages.PLANE)))
@@ -66,7 +39,7 @@ class TestJoining:
         assert stage.machine.starts == 0
 
     def test_answered_it_serves(self, stage: stages.Stage, regions: stages.Regions) -> None:
-        answered(stage, regions)
+        stages.answered(stage, regions)
         assert stage.status == ACTIVE
         assert stage.machine.starts == 1
         assert stage.state.opened_ports == {testing.TCPPort(5248)}
@@ -82,7 +55,7 @@ class TestJoining:
     ) -> None:
         (storage,) = stage.state.storages
         stage.run(stage.on.storage_attached(storage))
-        answered(stage, regions)
+        stages.answered(stage, regions)
         root = storage.get_filesystem(stage.context)
         assert stage.machine.settings()["cache"]["path"] == str(root)
         assert stage.machine.directories == (root,)
@@ -129,21 +102,21 @@ class TestJoining:
         fields: dict[str, Any],
         status: ops.StatusBase,
     ) -> None:
-        answered(stage, regions, **fields)
+        stages.answered(stage, regions, **fields)
         assert stage.status == status
         assert stage.machine.starts == 0
 
     def test_fields_that_a_newer_minor_version_adds_are_passed_over(
         self, stage: stages.Stage, regions: stages.Regions
     ) -> None:
-        answered(stage, regions, weather="fine")
+        stages.answered(stage, regions, weather="fine")
         assert stage.status == ACTIVE
 
     def test_another_authority_than_its_certificates_is_refused_before_a_start(
         self, stage: stages.Stage, regions: stages.Regions
     ) -> None:
         other = stages.Regions()
-        answered(stage, regions, authority=other.authority)
+        stages.answered(stage, regions, authority=other.authority)
         assert isinstance(stage.status, ops.BlockedStatus)
         assert stage.machine.starts == 0
 
@@ -171,7 +144,7 @@ class TestJoining:
 class TestServing:
     @pytest.fixture
     def serving(self, stage: stages.Stage, regions: stages.Regions) -> stages.Stage:
-        return answered(stage, regions)
+        return stages.answered(stage, regions)
 
     def test_what_is_as_it_should_be_is_left_alone(self, serving: stages.Stage) -> None:
         serving.run(serving.on.update_status())
@@ -265,13 +238,13 @@ class TestServing:
     def test_what_cannot_be_used_is_not_written_over_what_can(
         self, serving: stages.Stage, regions: stages.Regions, fields: dict[str, Any], why: str
     ) -> None:
-        before = written(serving)
+        before = stages.written(serving)
         regions.answer(serving, **fields)
         serving.run(serving.on.relation_changed(serving.relation(stages.PLANE)))
         assert isinstance(serving.status, ops.BlockedStatus)
         assert serving.status.message.startswith(why)
         assert "juju refresh" in serving.status.message
-        assert written(serving) == before
+        assert stages.written(serving) == before
         assert serving.machine.starts == 1
 
     @pytest.mark.parametrize(
@@ -345,141 +318,4 @@ class TestTheMachine:
         stage.run(stage.on.install())
         assert stage.status == ops.BlockedStatus("no room in /opt; make some")
         stage.machine.install_error = None
-        assert answered(stage, regions).status == ACTIVE
-
-
-class TestOptions:
-    @pytest.fixture
-    def serving(self, stage: stages.Stage, regions: stages.Regions) -> stages.Stage:
-        return answered(stage, regions)
-
-    def test_the_cache_is_as_large_as_the_regions_say(self, serving: stages.Stage) -> None:
-        assert serving.machine.settings()["cache"]["size"] == 4 << 30
-
-    def test_what_the_regions_say_anew_takes_effect_live(
-        self, serving: stages.Stage, regions: stages.Regions
-    ) -> None:
-        regions.answer(serving, cache_size=8 << 30)
-        serving.run(serving.on.relation_changed(serving.relation(stages.PLANE)))
-        assert serving.machine.settings()["cache"]["size"] == 8 << 30
-        assert (serving.machine.starts, serving.machine.reloads) == (1, 1)
-
-    @pytest.mark.parametrize("size", ["512M", " 512M "])
-    def test_its_own_size_stands_above_theirs_and_takes_effect_live(
-        self, serving: stages.Stage, size: str
-    ) -> None:
-        assert serving.configure(cache_size=size) == ACTIVE
-        assert serving.machine.settings()["cache"]["size"] == 512 << 20
-        assert (serving.machine.starts, serving.machine.reloads) == (1, 1)
-
-    def test_without_any_size_the_engine_decides(
-        self, stage: stages.Stage, regions: stages.Regions
-    ) -> None:
-        answered(stage, regions, cache_size=None)
-        assert "size" not in stage.machine.settings()["cache"]
-        assert stage.status == ACTIVE
-
-    def test_the_log_level_takes_effect_live(self, serving: stages.Stage) -> None:
-        serving.configure(log_level="debug")
-        assert serving.machine.settings()["log-level"] == "debug"
-        assert (serving.machine.starts, serving.machine.reloads) == (1, 1)
-
-    def test_a_reload_that_a_hook_did_not_live_to_see_comes_with_the_next(
-        self, serving: stages.Stage
-    ) -> None:
-        serving.machine.reload_error = failures.CommandFailed("it is busy", "wait", 1)
-        assert serving.configure(cache_size="1G") == ops.BlockedStatus("it is busy; wait")
-        serving.machine.reload_error = None
-        serving.run(serving.on.update_status())
-        assert serving.machine.reloads == 1
-        assert serving.status == ACTIVE
-
-    @pytest.mark.parametrize(
-        ("options", "status"),
-        [
-            (
-                {"cache_size": "4GG"},
-                "cache-size: '4GG' is not a size; write for example 512M, 4G or 1.5T",
-            ),
-            ({"cache_size": "0"}, "cache-size: it must be greater than or equal to 1"),
-            (
-                {"log_level": "loud"},
-                "log-level: it must be 'debug', 'info', 'warning' or 'error'",
-            ),
-        ],
-    )
-    def test_a_bad_value_blocks_and_changes_nothing(
-        self, serving: stages.Stage, options: dict[str, Any], status: str
-    ) -> None:
-        before = serving.machine.read("rack.toml")
-        (option,) = (name.replace("_", "-") for name in options)
-        assert serving.configure(**options) == ops.BlockedStatus(
-            f"the option {status}; juju config rack {option}=..."
-        )
-        assert serving.machine.read("rack.toml") == before
-        assert serving.machine.starts == 1
-
-    def test_a_bad_value_does_not_hold_back_a_renewed_certificate(
-        self, serving: stages.Stage, regions: stages.Regions
-    ) -> None:
-        settings, *before = written(serving)
-        serving.configure(cache_size="4GG")
-        regions.forget()
-        regions.answer(serving)
-        serving.run(serving.on.relation_changed(serving.relation(stages.PLANE)))
-        unchanged, *after = written(serving)
-        assert isinstance(serving.status, ops.BlockedStatus)
-        assert unchanged == settings
-        assert after[0] != before[0]
-        assert serving.machine.starts == 2, "it is read at a start"
-
-    def test_settings_that_the_engine_would_refuse_are_not_rendered(
-        self, serving: stages.Stage
-    ) -> None:
-        unheard_of = state.RackState(
-            "rack-0", ("nonsense",), None, "info", serving.machine.places.state
-        )
-        with pytest.raises(problems.Problem) as refused:
-            settings.rendered(unheard_of, serving.machine.places, "rack")
-        assert refused.value.sentence.startswith(
-            "the engine cannot run with these settings: regions: "
-        )
-        assert refused.value.sentence.endswith("; see juju config rack")
-
-
-class TestShowCache:
-    @pytest.fixture
-    def serving(self, stage: stages.Stage, regions: stages.Regions) -> stages.Stage:
-        return answered(stage, regions)
-
-    def test_it_tells_how_full_it_is_and_what_is_in_it(self, serving: stages.Stage) -> None:
-        serving.machine.answers["cache", "status"] = CACHE
-        assert serving.act("show-cache") == {
-            "used": "5.0 MiB",
-            "size": "4.0 GiB",
-            "objects": 1,
-            "evictions": 2,
-            "served": "20.0 MiB",
-            "fetched": "5.0 MiB",
-            "hit-ratio": "75.0 %",
-            "contents": "0a0a0a0a0a0a  5.0 MiB  whole  ubuntu/boot-initrd",
-        }
-
-    def test_of_an_empty_one_it_says_so(self, serving: stages.Stage) -> None:
-        empty: dict[str, Any] = {"objects": 0, "hit_ratio": None, "contents": []}
-        serving.machine.answers["cache", "status"] = CACHE | empty
-        results = serving.act("show-cache") or {}
-        assert results["hit-ratio"] == "nothing served yet"
-        assert results["contents"] == "none"
-
-    def test_a_rack_that_does_not_answer_is_a_failure(self, serving: stages.Stage) -> None:
-        refused = failures.CommandFailed("the rack does not answer", "start it", 3)
-        serving.machine.answers["cache", "status"] = refused
-        with pytest.raises(testing.ActionFailed) as failed:
-            serving.act("show-cache")
-        assert failed.value.message == "the rack does not answer; start it"
-
-    def test_one_that_never_started_says_where_to_look(self, stage: stages.Stage) -> None:
-        with pytest.raises(testing.ActionFailed) as failed:
-            stage.act("show-cache")
-        assert failed.value.message == "this unit runs no service; see juju status rack/0"
+        assert stages.answered(stage, regions).status == ACTIVE

@@ -156,7 +156,9 @@ class TestListImages:
     def test_of_very_many_it_lists_some(self, stage: stages.Stage) -> None:
         images = [{"name": f"i{n}", "state": "available", "size": 1} for n in range(101)]
         stage.machine.answers["images", "list"] = {"images": images}
-        lines = str(stage.act("list-images")["images"]).splitlines()
+        results = stage.act("list-images")
+        assert results is not None
+        lines = str(results["images"]).splitlines()
         assert len(lines) == 101
         assert lines[-1] == "and 1 more; boot-resources images list has them all"
 
@@ -281,6 +283,7 @@ class TestMigrateImages:
         removed = {"objects": 2, "largefiles": 1, "given_back": 0, "vacuum": "VACUUM FULL x"}
         region_says({"objects": 2, "hashed": 9, "rows": "3 rows", "removed": removed})
         found = told.act("migrate-images", finish=True, **{"yes-i-have-a-backup": True})
+        assert found is not None
         assert str(found["summary"]).splitlines() == [
             (
                 "2 objects are sound here, 9 B hashed; 2 large objects and 1 large files left "

@@ -9,6 +9,8 @@ import pytest
 from ops import testing
 
 from boot_resources.demo import signing
+from boot_resources_charms import problems
+from region import settings, state
 from support import stages, workloads
 
 ACTIVE = ops.ActiveStatus("3 images available")
@@ -85,6 +87,25 @@ def test_an_option_reaches_the_settings_and_needs_a_restart(
 def test_the_log_level_reaches_the_settings(stage: stages.Stage) -> None:
     stage.configure(log_level="debug")
     assert stage.machine.settings()["log-level"] == "debug"
+
+
+def test_settings_that_the_engine_would_refuse_are_not_rendered(stage: stages.Stage) -> None:
+    config = state.Config.model_construct(
+        source_url="http://mirror/",
+        source_keyring="",
+        source_allow_unsigned=True,
+        selections=(),
+        sync_interval=3600.0,
+        cache_size=1,
+        log_level="info",
+    )
+    where = stage.machine.places
+    unheard_of = state.RegionState("region-0", "nonsense", config, state.Proxy(), where.state)
+    with pytest.raises(problems.Problem) as refused:
+        settings.rendered(unheard_of, where, "region")
+    assert refused.value.sentence.startswith(
+        "the engine cannot run with these settings: plane.address: "
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "# nothing\n"])
@@ -321,5 +342,5 @@ class TestTheMigrationDatabase:
         secret = self.told(stage, **content)
         assert stage.status == ops.BlockedStatus(
             "the secret of the option migration-database has no PostgreSQL URL in its key url; "
-            f"juju update-secret {secret.id} url=postgresql://USER:PASSWORD@HOST:PORT/NAME"
+            f"juju update-secret {secret.id} url#file=FILE"
         )

@@ -101,11 +101,12 @@ class TestARackThatJoins:
         assert sorted(told) == [["edge/0"], ["rack/0"]]
         assert member_names(stage) == ["edge-0", "rack-0", "region-0"]
 
+    @pytest.mark.parametrize("size", ["4GG", "0", "8388608T"])
     def test_a_bad_option_does_not_keep_it_out_nor_change_the_size_of_caches(
-        self, stage: stages.Stage
+        self, stage: stages.Stage, size: str
     ) -> None:
         joined(stage, asking())
-        stage.configure(cache_size="4GG")
+        stage.configure(cache_size=size)
         relation = stage.relation(stages.PLANE)
         stage.relate(dataclasses.replace(relation, remote_units_data={0: asking(), 1: asking()}))
         stage.run(stage.on.relation_changed(stage.relation(stages.PLANE), remote_unit=1))
@@ -232,6 +233,24 @@ class TestARackThatLeaves:
                 stage.machine.install_error = failures.InstallFailed("no room", "make some")
         stage.run(stage.on.relation_departed(relation, remote_unit=1, departing_unit=1))
         assert isinstance(stage.status, ops.BlockedStatus)
+        assert member_names(stage) == ["rack-0", "region-0"]
+
+    @pytest.mark.parametrize("is_gone", [True, False])
+    def test_it_needs_nobody_who_can_sign(
+        self, stage: stages.Stage, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+    ) -> None:
+        relation = joined(stage, asking(), asking("192.0.2.21"))
+        if is_gone:
+            stage.change(secrets=[])
+        else:
+            stages.refuse(monkeypatch, "secret_get")
+        stage.run(stage.on.relation_departed(relation, remote_unit=1, departing_unit=1))
+        relation = stage.relation(stages.PLANE)
+        assert list(stages.said(relation, "certificates")) == ["rack/0"]
+        assert [each["name"] for each in stages.said(relation, "members")] == [
+            "rack-0",
+            "region-0",
+        ]
         assert member_names(stage) == ["rack-0", "region-0"]
 
     def test_with_the_relation_all_of_its_units_go(self, stage: stages.Stage) -> None:

@@ -100,7 +100,12 @@ def test_a_unit_without_an_address_waits(stage: stages.Stage) -> None:
 
 @pytest.mark.parametrize(
     ("address", "written"),
-    [("10.0.0.5", "10.0.0.5:5290"), ("2001:db8::5", "[2001:db8::5]:5290")],
+    [
+        ("10.0.0.5", "10.0.0.5:5290"),
+        ("2001:db8::5", "[2001:db8::5]:5290"),
+        ("fe80::5%eth0", "[fe80::5%eth0]:5290"),
+        ("region.example", "region.example:5290"),
+    ],
 )
 def test_the_address_is_the_one_that_juju_advertises_to_racks(
     stage: stages.Stage, address: str, written: str

@@ -53,7 +53,7 @@ def rack(**fields: Any) -> ops.StatusBase:
         (workload.State(STARTING, None, "1"), ops.WaitingStatus("the service is starting")),
         (
             workload.State(STARTING, None, "1", None, "port 5290 is taken"),
-            ops.WaitingStatus("the service is starting: port 5290 is taken"),
+            ops.BlockedStatus("port 5290 is taken"),
         ),
         (
             workload.State(STOPPED, None, "1"),

@@ -55,11 +55,13 @@ class Unit:
         text: its file, as systemd read it last.
         process: the id of its process; 0 for none.
         failed: whether it ended badly and is about to be started again, or is not ready yet.
+        result: how it ended last, in systemd's words: ``success`` where it did not.
     """
 
     text: str
     process: int = 0
     failed: bool = False
+    result: str = "exit-code"
     enabled: bool = False
 
     def values(self, key: str) -> list[str]:
@@ -209,7 +211,7 @@ class FakeMachine(host.Host):
         state = "activating" if unit.failed else "active" if unit.process else "inactive"
         yield from ("LoadState=loaded", f"ActiveState={state}", f"MainPID={unit.process}")
         yield f"UnitFileState={'enabled' if unit.enabled else 'disabled'}"
-        yield from ("InvocationID=1f0e", "Result=exit-code")
+        yield from ("InvocationID=1f0e", f"Result={unit.result}")
 
     def _restart(self, service: str) -> tuple[int, str]:
         unit = self.units[service]

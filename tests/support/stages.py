@@ -228,3 +228,17 @@ class Regions:
         }
         self.relation = dataclasses.replace(asked, remote_app_data=bag(**(whole | fields)))
         stage.relate(self.relation)
+
+
+def answered(stage: Stage, leader: Regions, **fields: Any) -> Stage:
+    """Have the rack ask, and the regions' leader answer; ``fields`` in place of what it would."""
+    stage.run(stage.on.relation_created(stage.relation(PLANE)))
+    leader.answer(stage, **fields)
+    stage.run(stage.on.relation_changed(stage.relation(PLANE)))
+    return stage
+
+
+def written(stage: Stage) -> list[str]:
+    """Return all that a rack was told."""
+    names = ("rack.toml", "controller.crt", "authority.crt", "members.json")
+    return [stage.machine.read(name) for name in names]

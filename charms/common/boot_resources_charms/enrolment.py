@@ -65,7 +65,8 @@ def read_at_start(where: places.Places) -> str:
     """
     directory = where.settings_directory
     with failures.installing(f"read what is in {directory}", "see that directory"):
-        return "".join((directory / name).read_text() for name in (_CERTIFICATE, _AUTHORITY))
+        files = [(directory / name).read_bytes() for name in (_CERTIFICATE, _AUTHORITY)]
+    return b"".join(files).decode(errors="replace")
 
 
 def given(

@@ -14,7 +14,7 @@ are those that Juju gives, whatever a bag claims.
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import ops
 import pydantic
@@ -30,6 +30,8 @@ PEERS = "region-peers"
 PLANE = "boot-resources"
 """The name that both charms give to the relation between them."""
 
+CACHE_SIZES: Any = pydantic.Field(ge=1, lt=2**63)
+"""How many bytes a cache may take: what an operator may set is what racks take."""
 Listed = tuple[members.Member, ...]
 """A member list."""
 
@@ -127,7 +129,7 @@ class RegionApplication(Bag):
     """PEM, by rack unit: ``rack/0``."""
     members: Listed = ()
     """All that may speak on the plane."""
-    cache_size: Annotated[int, pydantic.Field(ge=1, lt=2**63)] | None = None
+    cache_size: Annotated[int, CACHE_SIZES] | None = None
     """Bytes that a rack's cache takes where the rack is told nothing else; None: the default."""
     model: str = ""
     """The UUID of the model that the regions are in; empty from a charm that does not say."""

@@ -153,11 +153,15 @@ class Service:
         except systemd.SystemdError:
             why, cure = self.last_words()
             raise failures.CommandFailed(
-                why, cure or f"see journalctl -u {self._where.service}"
+                why or "the service did not become ready",
+                cure or f"see journalctl -u {self._where.service}",
             ) from None
 
     def last_words(self) -> tuple[str, str]:
-        """Return why it ended last, and the cure, in its own words; a sentence each."""
+        """Return why it ended last, and the cure, in its own words; a sentence each.
+
+        Both are empty where it is about to become ready, and did not end.
+        """
         found = self._show()
         # What a process wrote last may not have reached the journal when systemd saw its end.
         _run("journalctl", "--sync")
@@ -172,6 +176,8 @@ class Service:
         why, cure = command.refusal(lines)
         if why:
             return why, cure
+        if _activity(found) is Activity.STARTING and found.get("Result") == "success":
+            return "", ""
         said = lines[-1].strip()[: command.SHOWN] if lines else "it said nothing"
         return f"the service does not run ({found.get('Result') or 'unknown'}): {said}", ""
 

@@ -143,8 +143,8 @@ def of_service(state: workload.State) -> Iterator[ops.StatusBase]:
             return
         case workload.Activity.ABSENT if not why:
             yield ops.WaitingStatus("the service is not installed yet")
-        case workload.Activity.STARTING:
-            yield ops.WaitingStatus(f"the service is starting{': ' if why else ''}{why}")
+        case workload.Activity.STARTING if not why:
+            yield ops.WaitingStatus("the service is starting")
         case _:
             yield ops.BlockedStatus(why or "the service does not run; see journalctl on its host")
 

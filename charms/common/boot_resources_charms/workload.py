@@ -41,6 +41,8 @@ FailedUpgrade = engine.FailedUpgrade
 File = files.File
 Outcome = running.Outcome
 
+_ANOTHERS = " belongs to cluster "
+"""The engine's words about a storage that is another region's, whose catalog is not here."""
 _PACKAGES = {members.Role.REGION: ("gpg",), members.Role.RACK: ()}
 """What the engine runs and Python does not bring: a region checks signatures."""
 
@@ -240,11 +242,21 @@ class Workload:
     def _why(self, activity: Activity) -> tuple[str, str]:
         """Return why the service is not as it should be, and the cure."""
         refusal = self._running.refusal
+        why, cure = "", ""
         if refusal is not None:
-            return str(refusal), refusal.cure
-        if activity in (Activity.FAILED, Activity.STARTING):
-            return self._service.last_words()
-        return "", ""
+            why, cure = str(refusal), refusal.cure
+        elif activity in (Activity.FAILED, Activity.STARTING):
+            why, cure = self._service.last_words()
+        return why, self._adopting if _ANOTHERS in why else cure
+
+    @property
+    def _adopting(self) -> str:
+        """What to do about a storage that a region before this one filled."""
+        name = self.places.service.removesuffix(".service")
+        return (
+            f"to keep its images, on the machine: sudo systemctl stop {name}; sudo {name} store "
+            f"adopt; sudo systemctl start {name}"
+        )
 
     def _command(self) -> command.Command:
         try:

@@ -136,6 +136,18 @@ def test_a_charm_s_own_readme_names_its_storage_and_its_actions(name: str) -> No
         assert f"`{each}`" in text or f" {each}" in text
 
 
+def test_no_password_is_shown_on_a_command_line() -> None:
+    told = [*LINES, *_texts(documents.ROOT / "charms/region/src/region/orders.py").splitlines()]
+    told += _texts(documents.ROOT / "charms/region/src/region/state.py").splitlines()
+    secrets = [line for line in told if "-secret " in line and "grant-" not in line]
+    assert secrets
+    assert [line for line in secrets if "url=" in line or "PASSWORD" in line] == []
+
+
+def test_a_file_that_a_first_reader_is_told_to_give_was_made_before() -> None:
+    assert "@" not in "".join(documents.blocks(documents.read("README.md"), "sh"))
+
+
 def test_the_selections_that_are_shown_are_selections() -> None:
     (shown,) = documents.blocks(documents.read("docs/charms.md"), "yaml")
     known = {"os", "release", "arches", "subarches", "labels"}

@@ -34,8 +34,8 @@ def read_at_start(where: places.Places) -> str:
         failures.InstallFailed: they cannot be read.
     """
     with failures.installing(f"read {where.settings}", "see that file"):
-        lines = where.settings.read_text().splitlines(keepends=True)
-    at_start = "".join(line for line in lines if not line.startswith(_LIVE))
+        lines = where.settings.read_text("utf-8", "replace").split("\n")
+    at_start = "\n".join(line for line in lines if not line.startswith(_LIVE))
     return at_start + enrolment.read_at_start(where)
 
 

@@ -37,7 +37,7 @@ class Config(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, str_strip_whitespace=True)
 
     cache_size: Annotated[
-        Annotated[values.Size, pydantic.Field(ge=1)] | None,
+        Annotated[values.Size, relations.CACHE_SIZES] | None,
         pydantic.BeforeValidator(_none_if_empty),
     ]
     log_level: values.LogLevel

@@ -55,11 +55,16 @@ def administer(
         relation: relations.read(relation, charm.app, relations.RegionApplication)
         for relation in charm.model.relations[relations.PLANE]
     }
-    signer = authority.held_by(charm.app, charm.model, before.authority if before else "")
     ours = {charm.unit.name, *(unit.name for unit in _others(peers, departing))}
     serving = chosen(
         before.region if before else "", charm.unit.name, ours, charm.app.planned_units()
     )
+    try:
+        signer = authority.held_by(charm.app, charm.model, before.authority if before else "")
+    except (problems.Problem, ops.ModelError):
+        staying = {unit.name for _, unit, _ in _everybody(charm, peers, departing, serving)}
+        _dismiss(charm, {peers: before, **racks}, staying)
+        raise
     asking = _asking(charm, peers, departing, serving)
     roll = authority.enrol(
         signer, asking.applicants, asking.silent, _issued(before, racks), units.utc_now()
@@ -105,6 +110,21 @@ def chosen(before: str, leader: str, present: set[str], planned: int) -> str:
     """
     is_there = before in present or (before and len(present) < planned)
     return before if is_there else leader
+
+
+def _dismiss(
+    charm: ops.CharmBase,
+    said: Mapping[ops.Relation, relations.PeerApplication | relations.RegionApplication | None],
+    staying: set[str],
+) -> None:
+    """Say who belongs no more: that needs nobody who can sign."""
+    names = {authority.plane_name(unit) for unit in staying}
+    for relation, bag in said.items():
+        if bag is not None:
+            kept = {unit: pem for unit, pem in bag.certificates.items() if unit in staying}
+            listed = tuple(member for member in bag.members if member.name in names)
+            update = {"certificates": kept, "members": listed}
+            relations.publish(relation, charm.app, bag.model_copy(update=update))
 
 
 def _asking(

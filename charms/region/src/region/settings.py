@@ -43,8 +43,9 @@ def read_at_start(where: places.Places) -> str:
     """
     keyring = where.settings_directory / _KEYRING
     with failures.installing(f"read {where.settings}", "see that file"):
-        keys = keyring.read_text() if keyring.exists() else ""
-        return where.settings.read_text() + keys + enrolment.read_at_start(where)
+        keys = keyring.read_text("utf-8", "replace") if keyring.exists() else ""
+        text = where.settings.read_text("utf-8", "replace")
+    return text + keys + enrolment.read_at_start(where)
 
 
 def _file(text: str | None, *, is_secret: bool) -> workload.File | None:

@@ -62,7 +62,7 @@ class Config(pydantic.BaseModel):
     source_allow_unsigned: bool
     selections: Annotated[tuple[region_settings.Selection, ...], pydantic.BeforeValidator(_parsed)]
     sync_interval: Annotated[values.Duration, pydantic.Field(ge=1.0)]
-    cache_size: Annotated[values.Size, pydantic.Field(ge=1)]
+    cache_size: Annotated[values.Size, relations.CACHE_SIZES]
     log_level: values.LogLevel
     migration_database: ops.Secret | None = None
 
