@@ -236,7 +236,7 @@ def _say_check(found: dict[str, Any]) -> None:
     if len(found["broken"]) > _SHOWN:
         click.echo(f"and {len(found['broken']) - _SHOWN} more; --json lists them all")
     if found["grant"] and found["reader"]:
-        click.echo(f"faster, if a superuser says: {found['grant']}")
+        click.echo(f"by pages instead, if a superuser says: {found['grant']}")
     for each in found["blockers"]:
         click.secho(f"in the way: {each['text']}", fg="red")
         click.echo(f"  cure: {each['cure']}")

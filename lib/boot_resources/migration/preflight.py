@@ -91,7 +91,7 @@ class Check:
         clients: who is connected besides us.
         query: the SQL that tells the bytes needed by hand.
         way: how large objects are read; None where no way is open.
-        grant: the SQL for the faster way; empty where it is taken.
+        grant: the SQL that opens ``copy``; empty where that is the way.
         blockers: what stands in the way.
     """
 

@@ -98,7 +98,7 @@ def test_both_readers_see_the_same(any_maas: maas.MaasDatabase, root: pathlib.Pa
     assert (by_lo.counts, by_lo.broken) == (by_copy.counts, by_copy.broken)
 
 
-def test_the_faster_way_is_taken_where_it_is_open_and_granted_where_not(
+def test_copy_is_the_way_where_it_is_open_and_granted_where_not(
     any_maas: maas.MaasDatabase, root: pathlib.Path
 ) -> None:
     fill(any_maas)
