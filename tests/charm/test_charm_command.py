@@ -125,6 +125,8 @@ def test_results_are_what_is_neither_progress_nor_remark_nor_cure() -> None:
     lines = [
         "syncing 50 % of 2 B",
         " 10 % of 2 B",
+        "removing: 1 of 3 large objects",
+        "giving the space back",
         "2 objects brought, 2 B from upstream",
         "warning: 404 (since 2026-11-22T05:00:00+00:00, region-0)",
         "  cure: check its URL",

@@ -280,16 +280,21 @@ class TestMigrateImages:
     def test_what_left_the_database_is_the_summary(
         self, told: stages.Stage, region_says: Callable[..., None]
     ) -> None:
-        removed = {"objects": 2, "largefiles": 1, "given_back": 0, "vacuum": "VACUUM FULL x"}
-        region_says({"objects": 2, "hashed": 9, "rows": "3 rows", "removed": removed})
+        removed = {"objects": 2, "largefiles": 1}
+        space = {"given_back": 0, "vacuum": "VACUUM FULL x", "problem": "it is read by another"}
+        counted = {"objects": 2, "hashed": 9, "rows": "3 rows"}
+        region_says({**counted, "removed": removed, "space": space})
         found = told.act("migrate-images", finish=True, **{"yes-i-have-a-backup": True})
         assert found is not None
         assert str(found["summary"]).splitlines() == [
             (
-                "2 objects are sound here, 9 B hashed; 2 large objects and 1 large files left "
+                "sound here: 2 objects, 9 B hashed; 2 large objects and 1 large file left "
                 "MAAS's database (3 rows); 0 B came back"
             ),
-            "for the space, the database's owner or a superuser says: VACUUM FULL x;",
+            (
+                "the space did not come back: it is read by another; later, the database's owner "
+                "or a superuser says: VACUUM FULL x;"
+            ),
         ]
 
     @pytest.mark.parametrize(
@@ -339,7 +344,7 @@ def set_aside(resolution: str) -> dict[str, str]:
 
 def exported(aside: list[dict[str, str]], *, succeeded: bool = False) -> dict[str, Any]:
     """Return what a region says at the end of a migration."""
-    lists: dict[str, Any] = {"kept": [], "added": [], "available": []}
+    lists: dict[str, Any] = {"added": [], "available": [], "parted": []}
     return lists | {"set_aside": aside, "read": 5, "succeeded": succeeded}
 
 

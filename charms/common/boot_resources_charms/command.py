@@ -27,7 +27,7 @@ _BADNESS = ("in the way", "critical", "warning")
 _REMARK = re.compile(
     r"(?P<kind>info|warning|critical|in the way): (?P<text>.*?)(?: \(since [^()]*\))?$"
 )
-_PROGRESS = re.compile(r"\D{0,30} ?\d+ % of ")
+_PROGRESS = re.compile(r"\D{0,30} ?\d+ (% of |of \d+ large objects$)|giving the space back$")
 SHOWN = 300
 """How much is quoted of what should not have been said (characters)."""
 
